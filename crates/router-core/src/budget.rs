@@ -1,0 +1,1 @@
+//! Budget arithmetic on a value: holds, slices and settlement.

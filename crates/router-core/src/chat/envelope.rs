@@ -1,0 +1,167 @@
+//! A request's own bytes plus ranges: all that rules, classification and pass-through need. Made by a dialect's `scan`.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::capability::Capabilities;
+use crate::money::Usd;
+use crate::tokens::TextStats;
+
+/// A byte range of [`Envelope::body`].
+pub type Span = Range<usize>;
+
+/// A wire format.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, Default,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum DialectId {
+    /// OpenAI chat completions.
+    #[default]
+    OpenaiChat,
+    /// OpenAI Responses.
+    OpenaiResponses,
+    /// Anthropic Messages.
+    Anthropic,
+    /// Gemini generateContent.
+    Gemini,
+    /// Bedrock Converse.
+    Bedrock,
+}
+
+impl DialectId {
+    /// The public name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OpenaiChat => "openai_chat",
+            Self::OpenaiResponses => "openai_responses",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+            Self::Bedrock => "bedrock",
+        }
+    }
+}
+
+/// Where a text stands in the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextKind {
+    /// System or developer instruction.
+    System,
+    /// A user's text.
+    User,
+    /// An earlier answer.
+    Assistant,
+    /// A tool's result.
+    ToolResult,
+    /// Arguments of an earlier tool call (JSON inside a string).
+    ToolArguments,
+}
+
+/// One text: the range of its JSON string's contents, without the quotes, escapes still in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextSpan {
+    /// Index of the message it is part of.
+    pub message: u32,
+    /// Where it stands.
+    pub kind: TextKind,
+    /// Its bytes, still escaped.
+    pub span: Span,
+    /// It contains a backslash, so it must be unescaped before it is read.
+    pub escaped: bool,
+}
+
+/// The client's output limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaxTokens {
+    /// The smallest of the limits given (`max_tokens`, `max_completion_tokens`).
+    pub value: u64,
+    /// Each member given: the range from its key's opening quote to its value's end, and the value's own range.
+    pub members: Vec<(Span, Span)>,
+}
+
+/// Routing wishes: the body object `router`, or headers `x-router-*`. Published as `schemas/request-options.schema.json`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RequestOptions {
+    /// Capabilities the answering deployment must have, beside those the request itself shows it needs.
+    pub required_capabilities: Capabilities,
+    /// Expected total time wished for, in milliseconds; deployments slower than this at p95 come last.
+    #[schemars(range(min = 1))]
+    pub latency_budget_ms: Option<u64>,
+    /// Hard limit on the whole request, in milliseconds.
+    #[schemars(range(min = 1))]
+    pub deadline_ms: Option<u64>,
+    /// Most this request may cost over all attempts, in USD: a number or a decimal string.
+    pub max_cost_usd: Option<Usd>,
+    /// Predicted quality wanted, 0..=1.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub quality: Option<f64>,
+    /// Tier to choose from, in place of the one the rules would name.
+    pub tier: Option<String>,
+    /// Labels for rules, reports and logs. Budgets never count them.
+    pub tags: Vec<String>,
+    /// Requests of one session stay together where that pays.
+    pub session_id: Option<String>,
+    /// Models to fall back to.
+    pub fallbacks: Vec<String>,
+    /// `false`: only the first choice is tried.
+    pub allow_fallbacks: Option<bool>,
+    /// Regions the answering deployment may be in.
+    pub regions: Vec<String>,
+}
+
+/// A scanned request.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// The client's bytes, untouched.
+    pub body: Bytes,
+    /// The format they are in.
+    pub dialect: DialectId,
+    /// The model asked for.
+    pub model: String,
+    /// The range of the model's JSON value, quotes included.
+    pub model_span: Span,
+    /// A streamed answer is wanted.
+    pub stream: bool,
+    /// The client asked for a usage event in the stream.
+    pub include_usage: bool,
+    /// The range of the value of `stream_options`, when given.
+    pub stream_options_span: Option<Span>,
+    /// Output limit, when given.
+    pub max_tokens: Option<MaxTokens>,
+    /// Sampling temperature, when given.
+    pub temperature: Option<f64>,
+    /// Answers wanted.
+    pub n: u32,
+    /// Every text, in order.
+    pub texts: Vec<TextSpan>,
+    /// Messages in the request.
+    pub turns: u32,
+    /// Tools offered.
+    pub tools: u32,
+    /// The range of the `tools` array.
+    pub tools_span: Option<Span>,
+    /// Images in the input.
+    pub images: u32,
+    /// The last message is a tool's result.
+    pub after_tool_result: bool,
+    /// Capabilities the request itself shows it needs.
+    pub needs: Capabilities,
+    /// Counts over all texts and tool definitions, for token estimates.
+    pub stats: TextStats,
+    /// Routing wishes from the body.
+    pub options: RequestOptions,
+    /// The range of the `router` member, with one neighbouring comma, to be cut before anything goes upstream.
+    pub options_span: Option<Span>,
+    /// The end user's id, when given.
+    pub user: Option<String>,
+    /// The service tier asked for (`default`, `flex`, `priority`), when given.
+    pub service_tier: Option<String>,
+    /// Top-level members that cannot be expressed in another dialect, for the gate.
+    pub unmapped: Vec<String>,
+    /// Just after the opening brace of the body: where a new first member can be put.
+    pub insert_at: usize,
+}

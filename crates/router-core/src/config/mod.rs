@@ -1,0 +1,1 @@
+//! Configuration: as written (`file`), and as checked.

@@ -1,0 +1,1 @@
+//! The cost matrix: what a request would cost on each deployment.

@@ -1,0 +1,1 @@
+//! Health of deployments: windows, breaker, latency, and the board that holds them.

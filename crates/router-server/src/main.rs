@@ -1,0 +1,2 @@
+//! The LLM Router server.
+fn main() {}
