@@ -1,1 +1,3 @@
-//! Placeholder while the workspace is laid.
+//! Translates and sends: dialects, the provider table, SSE, the one door to the network.
+
+pub mod dialect;
