@@ -1,5 +1,10 @@
 //! Failover as a state machine without IO: events in, actions out (DESIGN D6). It holds no payload.
 
+mod live;
+mod machine;
+mod options;
+mod retry;
+
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -9,7 +14,11 @@ use crate::compiled::DeploymentIdx;
 use crate::select::DeploymentView;
 use crate::time::Timestamp;
 
-/// Number of an attempt, from 1.
+pub use machine::{Failover, FailoverInput};
+pub use options::CallTerms;
+pub use retry::RetryBudget;
+
+/// Number of an attempt, from 1. One that is not admitted leaves its number to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttemptNo(pub u32);
 
@@ -24,18 +33,36 @@ pub enum Seen {
     Tool,
 }
 
+/// How an attempt comes by its place under the deployment's rate limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Taken if it is free at once.
+    Now,
+    /// As `Now`; when it is not free, the next one in line is booked if it comes before this time, and answered with
+    /// [`NotAdmitted::Booked`]. Every waiting request so has a time of its own, and nobody polls.
+    Book {
+        /// Too late from then on.
+        by: Timestamp,
+    },
+    /// Booked before; its time has come. Used up, or given back when the attempt is not admitted for another reason.
+    Booked,
+}
+
 /// Why an attempt was not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotAdmitted {
-    /// The half-open ticket went to somebody else.
+    /// The half-open ticket went to somebody else, or the breaker opened or the deployment fell silent meanwhile. Never
+    /// said to a last resort.
     Ticket,
     /// Rate limit spent until then.
     Rate(Timestamp),
+    /// A place under the rate limit is booked for then (asked for with [`Place::Book`]).
+    Booked(Timestamp),
     /// No place free.
     Concurrency,
     /// The ceiling does not fit the money left.
     Budget,
-    /// The retry budget is spent (asked for with `Admit { paid: true }` on a repeat).
+    /// The retry budget is spent (asked for with `Admit { draws: true }`).
     RetryBudget,
 }
 
@@ -99,7 +126,7 @@ pub enum Finish {
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Take ticket, rate, concurrency and hold. `draws`: it is a repeat that must draw on the retry budget.
+    /// Take ticket, rate, concurrency, retry budget and hold, all or none; answer with `Admitted` or `NotAdmitted`.
     Admit {
         /// The attempt.
         attempt: AttemptNo,
@@ -107,12 +134,18 @@ pub enum Action {
         deployment: DeploymentIdx,
         /// It draws on the retry budget.
         draws: bool,
+        /// Nobody else is left: breaker, ramp and silence do not count.
+        last_resort: bool,
+        /// How it comes by its place under the rate limit.
+        place: Place,
     },
+    /// Its booking is not wanted any more.
+    Unbook(AttemptNo),
     /// Send it.
     Send(AttemptNo, AttemptLimits),
     /// Its bytes are the client's from now on.
     Commit(AttemptNo),
-    /// Stop it; its outcome is `cancelled`, or the failure given.
+    /// Stop it, or its admission if that is still under way; its outcome is `cancelled`, or the failure given.
     Cancel(AttemptNo, Option<FailureKind>),
     /// Call back then with `Timer`. Replaces the time asked for before.
     WakeAt(Timestamp),
@@ -125,3 +158,6 @@ pub type Actions = SmallVec<[Action; 4]>;
 
 /// The board's view by deployment index, as far as failover needs it.
 pub type BoardView<'a> = &'a [DeploymentView];
+
+#[cfg(test)]
+mod tests;
