@@ -1,4 +1,4 @@
-//! What is remembered: ledger records and decision-log events, as values. Made from (Decision, Outcome), never on the way.
+//! What is remembered: ledger records and decision-log events (`log`), as values. Made from (Decision, Outcome), never on the way.
 
 use std::sync::Arc;
 
@@ -8,6 +8,9 @@ use crate::attempt::Outcome;
 use crate::chat::Usage;
 use crate::money::Usd;
 use crate::time::Timestamp;
+
+pub mod explained;
+pub mod log;
 
 /// Our own id of a request: a UUIDv7. The client's own is stored beside it and is never a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
