@@ -1,6 +1,7 @@
 //! A decision in the words of the interface: what `explain --json` prints and the decision log carries, borrowed.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
@@ -8,20 +9,21 @@ use serde::{Serialize, Serializer};
 use crate::attributes::Attributes;
 use crate::compiled::{Compiled, DeploymentIdx};
 use crate::money::Usd;
-use crate::select::{Decision, DecisionInput, Reason, ScoreParts, Verdict, VerdictKind};
+use crate::select::{
+    Decision, DecisionInput, Detail, Reason, ScoreParts, Verdict, VerdictKind, rules_passed_over,
+};
 
 /// A decision in the words of the interface: what `explain --json` prints and the log carries.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Explained<'a> {
-    /// The rule that matched, if any.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The rule that matched; null: none.
     pub rule: Option<&'a str>,
     /// The tier chosen from, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tier: Option<&'a str>,
-    /// Rules before it, each with the first condition that failed.
-    #[schemars(with = "Vec<PassedOver<'static>>")]
-    pub rules_passed_over: PassedOverList<'a>,
+    /// Rules before it, each with the first condition that failed. Worked out only for who asks: never in the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules_passed_over: Option<Vec<PassedOver>>,
     /// Deployment ids in the order to try, deferred ones last.
     #[schemars(with = "Vec<String>")]
     pub plan: Plan<'a>,
@@ -30,47 +32,46 @@ pub struct Explained<'a> {
     pub verdicts: Verdicts<'a>,
     /// What the rules saw of the request.
     pub attributes: &'a Attributes,
+    /// Hard limit from the rule or the request, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// Most the request may cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<UsdText>")]
+    pub max_cost_usd: Option<Usd>,
 }
 
 impl<'a> Explained<'a> {
-    /// A decision with a verdict for every deployment of the configuration.
+    /// A decision with the verdicts of the deployments considered, as the log has it.
     pub fn new(compiled: &'a Compiled, input: &'a DecisionInput, decision: &'a Decision) -> Self {
         Self {
             rule: decision.rule.as_deref(),
             tier: decision.tier.as_deref(),
-            rules_passed_over: PassedOverList(decision),
+            rules_passed_over: None,
             plan: Plan { compiled, decision },
-            verdicts: Verdicts { compiled, decision, left_out: None },
+            verdicts: Verdicts { compiled, decision, all: false },
             attributes: &input.attributes,
+            deadline_ms: decision.deadline_ms,
+            max_cost_usd: decision.max_cost,
         }
     }
 
-    /// The same without the verdicts that have this reason.
-    #[must_use]
-    pub fn without(mut self, reason: Reason) -> Self {
-        self.verdicts.left_out = Some(reason);
-        self
+    /// The same with the rules passed over and a verdict for every deployment of the configuration.
+    pub fn complete(compiled: &'a Compiled, input: &'a DecisionInput, decision: &'a Decision) -> Self {
+        let passed = rules_passed_over(compiled, input, decision);
+        let passed = passed.into_iter().map(|(name, path)| PassedOver { name, path }).collect();
+        let verdicts = Verdicts { compiled, decision, all: true };
+        Self { rules_passed_over: Some(passed), verdicts, ..Self::new(compiled, input, decision) }
     }
 }
 
 /// A rule that did not match.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct PassedOver<'a> {
+pub struct PassedOver {
     /// Its name.
-    pub name: &'a str,
+    pub name: Arc<str>,
     /// The path of the first condition that failed.
-    pub path: &'a str,
-}
-
-/// The rules of a decision that did not match, as they are written.
-#[derive(Clone, Copy, Debug)]
-pub struct PassedOverList<'a>(&'a Decision);
-
-impl Serialize for PassedOverList<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let rules = self.0.rules_passed_over.iter();
-        serializer.collect_seq(rules.map(|(name, path)| PassedOver { name, path }))
-    }
+    pub path: String,
 }
 
 /// The plan of a decision, written as deployment ids.
@@ -92,14 +93,19 @@ impl Serialize for Plan<'_> {
 pub struct Verdicts<'a> {
     compiled: &'a Compiled,
     decision: &'a Decision,
-    left_out: Option<Reason>,
+    all: bool,
 }
 
 impl Serialize for Verdicts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let kept =
-            self.decision.verdicts.iter().filter(|v| self.left_out.is_none() || v.reason != self.left_out);
-        serializer.collect_seq(kept.map(|verdict| VerdictView::new(self.compiled, verdict)))
+        if !self.all {
+            let considered = self.decision.verdicts.iter();
+            return serializer.collect_seq(considered.map(|verdict| VerdictView::new(self.compiled, verdict)));
+        }
+        serializer.collect_seq(self.compiled.indices().map(|at| match self.decision.verdict(at) {
+            Some(verdict) => VerdictView::new(self.compiled, verdict),
+            None => VerdictView::not_in_set(self.compiled, at),
+        }))
     }
 }
 
@@ -108,14 +114,15 @@ impl Serialize for Verdicts<'_> {
 pub struct VerdictView<'a> {
     /// Deployment id.
     pub deployment: &'a str,
-    /// Class.
-    pub kind: VerdictKind,
+    /// Which of the three classes.
+    pub class: VerdictKind,
     /// The first reason against it, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// What exactly: the capability, the limit and the value.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<&'a str>,
+    #[schemars(with = "Option<String>")]
+    pub detail: Option<&'a Detail>,
     /// What it is ranked by; lower is better.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score: Option<ScoreParts>,
@@ -136,14 +143,28 @@ impl<'a> VerdictView<'a> {
     fn new(compiled: &'a Compiled, verdict: &'a Verdict) -> Self {
         Self {
             deployment: id(compiled, verdict.deployment),
-            kind: verdict.kind,
+            class: verdict.kind,
             reason: verdict.reason,
-            detail: verdict.detail.as_deref(),
+            detail: verdict.detail.as_ref(),
             score: verdict.score,
             cost_usd: verdict.cost,
             quality: verdict.quality,
             propensity: verdict.propensity,
             input_tokens: verdict.input_tokens,
+        }
+    }
+
+    fn not_in_set(compiled: &'a Compiled, at: DeploymentIdx) -> Self {
+        Self {
+            deployment: id(compiled, at),
+            class: VerdictKind::Refused,
+            reason: Some(Reason::NotInSet),
+            detail: None,
+            score: None,
+            cost_usd: None,
+            quality: None,
+            propensity: 0.0,
+            input_tokens: 0,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::attempt::{FailureKind, Outcome};
 use crate::chat::Usage;
 use crate::compiled::Compiled;
 use crate::money::Usd;
-use crate::select::{Decision, DecisionInput, Hashes, Reason};
+use crate::select::{Decision, DecisionInput, Hashes};
 use crate::time::{Rfc3339, Timestamp};
 
 /// One line of the decision log, as published in `schemas/decision-log.schema.json`. Money is a decimal string of USD.
@@ -43,7 +43,7 @@ impl<'a> LogEvent<'a> {
         Self::Decision(DecisionEvent {
             stamp: Stamp::new(input.now, request),
             hashes: &input.hashes,
-            explained: Explained::new(compiled, input, decision).without(Reason::NotInSet),
+            explained: Explained::new(compiled, input, decision),
         })
     }
 

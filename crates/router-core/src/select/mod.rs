@@ -17,6 +17,6 @@ mod tests;
 
 pub use decide::decide;
 pub use decision::{Decision, Detail, Reason, RoutePlan, ScoreParts, Verdict, VerdictKind};
-pub use explain::{explain, rules_passed_over};
+pub use explain::rules_passed_over;
 pub use input::{DecisionInput, DeploymentState, DeploymentView, Hashes};
 pub use target::{AUTO, Target, may_ask, resolve};

@@ -384,6 +384,10 @@ fn limits_of_the_rule_and_of_the_request_meet() {
     }
 }
 
+fn explain(compiled: &Compiled, input: &DecisionInput, decision: &Decision) -> serde_json::Value {
+    serde_json::to_value(crate::record::explained::Explained::complete(compiled, input, decision)).unwrap()
+}
+
 #[test]
 fn an_explanation_names_every_deployment_and_every_rule_passed_over() {
     let compiled = compiled(RULES);

@@ -11,7 +11,7 @@ use crate::attributes::{AttributeSet, Attributes};
 use crate::capability::Capabilities;
 use crate::chat::RequestOptions;
 use crate::compiled::*;
-use crate::select::{DeploymentView, RoutePlan, ScoreParts, Verdict, VerdictKind};
+use crate::select::{Reason, DeploymentView, RoutePlan, ScoreParts, Verdict, VerdictKind};
 use crate::tokens::TextStats;
 
 fn deployment(id: &str) -> Deployment {
@@ -116,12 +116,10 @@ fn decision() -> Decision {
     Decision {
         rule: Some("short".into()),
         tier: Some("economy".into()),
-        rules_passed_over: vec![("legal".into(), "/language".into())],
         plan: RoutePlan { ranked: vec![DeploymentIdx(1)], deferred: vec![DeploymentIdx(0)] },
         verdicts: vec![
             verdict(0, VerdictKind::Deferred, Some(Reason::BreakerOpen)),
             verdict(1, VerdictKind::Ranked, None),
-            verdict(2, VerdictKind::Refused, Some(Reason::NotInSet)),
         ],
         deadline_ms: None,
         no_fallbacks: false,
@@ -206,15 +204,17 @@ fn a_decision_names_rule_plan_and_the_deployments_considered() {
         json!({
             "event": "router.decision", "time": "2026-11-22T11:50:00.000000Z", "at_us": 1_795_348_200_000_000_u64,
             "request_id": "0198c0de-7abc-7def-8123-456789abcdef", "rule": "short", "tier": "economy",
-            "rules_passed_over": [{ "name": "legal", "path": "/language" }], "plan": ["p/b", "p/a"],
+            "rules_passed_over": null, "plan": ["p/b", "p/a"],
             "attributes": { "input_tokens": 12 },
         }),
     );
     let written = serde_json::to_value(&event).unwrap();
-    assert_eq!(written["verdicts"].as_array().unwrap().len(), 2, "not_in_set is left out");
+    assert_eq!(written["verdicts"].as_array().unwrap().len(), 2, "only those considered");
     assert_eq!(written["verdicts"][0]["reason"], "breaker_open");
     assert_eq!(written["verdicts"][1]["propensity"], 1.0);
-    let all = serde_json::to_value(Explained::new(&compiled, &input, &decision)).unwrap();
+    let all = serde_json::to_value(Explained::complete(&compiled, &input, &decision)).unwrap();
+    assert_eq!(all["verdicts"][2]["reason"], "not_in_set");
+    assert_eq!(all["rules_passed_over"], json!([]));
     assert_eq!(all["verdicts"].as_array().unwrap().len(), 3, "explain shows every deployment");
 }
 
