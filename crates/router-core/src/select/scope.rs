@@ -103,7 +103,8 @@ impl<'a> Builder<'a> {
     /// The group a target stands for, and the tier it was chosen from.
     fn group(&mut self, target: Target<'a>) -> (Group<'a>, Option<u16>) {
         let options = &self.input.options;
-        // A name that stands for certain deployments is taken at its word: quality counts only when the request asks.
+        // A name that stands for certain deployments is taken at its word: no tier, no rule, and quality counts only
+        // when the request asks.
         let named = Group {
             quality: options.quality,
             latency_budget_ms: options.latency_budget_ms,
@@ -128,6 +129,7 @@ impl<'a> Builder<'a> {
         if let Some(only) = then.map(|then| &then.only).filter(|only| !only.is_empty()) {
             members.retain(|idx| only.contains(idx));
         }
+        // What the operator prefers is thereby among what he allows, but neither the client's tier nor `only` gives way.
         let prefer = then.map_or(&[][..], |then| &then.prefer);
         if options.tier.is_none() && then.is_some_and(|then| then.only.is_empty()) {
             let more = prefer.iter().filter(|idx| !members.contains(idx)).copied();

@@ -144,6 +144,57 @@ fn model(compiled: &Compiled, words: &[&str]) -> Model {
     model
 }
 
+/// A configuration of these deployments and nothing else.
+fn bare(deployments: Vec<Deployment>) -> Compiled {
+    let provider = Provider {
+        name: "p".into(),
+        host: None,
+        dialect: DialectId::Anthropic,
+        base_url: "".into(),
+        keys: 1,
+        simulated: false,
+    };
+    let selection =
+        Selection { default_tier: None, quality: 0.0, usd_per_second: Usd::ZERO, near_equal_ppm: 0 };
+    Compiled {
+        config_hash: "c".into(),
+        catalog_hash: "k".into(),
+        providers: vec![provider],
+        deployments,
+        models: std::collections::BTreeMap::new(),
+        tiers: Vec::new(),
+        rules: Vec::new(),
+        reads: AttributeSet::empty(),
+        selection,
+        reliability: reliability(),
+        keys: Vec::new(),
+    }
+}
+
+/// Numbers that `decide` never looks at.
+fn reliability() -> Reliability {
+    let second = Duration::from_secs(1);
+    let retries = RetryPolicy {
+        budget_percent: 20,
+        per_sec: 10,
+        attempts: 3,
+        backoff_base: second,
+        backoff_cap: second,
+    };
+    let breaker = BreakerPolicy {
+        enabled: true,
+        window: 300 * second,
+        error_rate: 0.05,
+        min_requests: 20,
+        min_failures: 5,
+        consecutive: 5,
+        cooldown: 30 * second,
+        max_cooldown: 600 * second,
+        ramp_step: 10 * second,
+    };
+    Reliability { deadline: 600 * second, retries, breaker }
+}
+
 /// A configuration from its lines.
 pub(crate) fn compiled(script: &str) -> Compiled {
     let lines: Vec<Vec<&str>> = script
@@ -157,52 +208,7 @@ pub(crate) fn compiled(script: &str) -> Compiled {
         .map(|words| deployment(&words.join(" ")))
         .collect();
     deployments.sort_by(|a, b| a.id.cmp(&b.id));
-    let second = Duration::from_secs(1);
-    let mut all = Compiled {
-        config_hash: "c".into(),
-        catalog_hash: "k".into(),
-        providers: vec![Provider {
-            name: "p".into(),
-            host: None,
-            dialect: DialectId::Anthropic,
-            base_url: "".into(),
-            keys: 1,
-            simulated: false,
-        }],
-        deployments,
-        models: std::collections::BTreeMap::new(),
-        tiers: Vec::new(),
-        rules: Vec::new(),
-        reads: AttributeSet::empty(),
-        selection: Selection {
-            default_tier: None,
-            quality: 0.0,
-            usd_per_second: Usd::ZERO,
-            near_equal_ppm: 0,
-        },
-        reliability: Reliability {
-            deadline: 600 * second,
-            retries: RetryPolicy {
-                budget_percent: 20,
-                per_sec: 10,
-                attempts: 3,
-                backoff_base: second,
-                backoff_cap: second,
-            },
-            breaker: BreakerPolicy {
-                enabled: true,
-                window: 300 * second,
-                error_rate: 0.05,
-                min_requests: 20,
-                min_failures: 5,
-                consecutive: 5,
-                cooldown: 30 * second,
-                max_cooldown: 600 * second,
-                ramp_step: 10 * second,
-            },
-        },
-        keys: Vec::new(),
-    };
+    let mut all = bare(deployments);
     for words in &lines {
         match words[0] {
             "tier" => {
@@ -236,7 +242,7 @@ fn set(all: &mut Compiled, word: &str) {
 
 /// Statistics whose estimate is exactly this.
 fn stats(tokens: u64) -> TextStats {
-    let letters = tokens * 1_000_000 / 86_989;
+    let letters = tokens * 1_000_000 / 80_342;
     let stats = TextStats { bytes: letters, letters, ..TextStats::default() };
     assert_eq!(stats.estimate(), tokens);
     stats
