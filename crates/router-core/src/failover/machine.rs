@@ -148,7 +148,9 @@ impl Failover {
         let Stage::Admitting { draws, last_resort } = stage else { return Actions::new() };
         let attempt = AttemptNo(self.sent + 1);
         self.live.push(Live { no: attempt, option, stage });
-        smallvec![Action::Admit { attempt, deployment, draws, last_resort, place }]
+        // From here on, admission included, the deadline is all there is to wake up for.
+        let admit = Action::Admit { attempt, deployment, draws, last_resort, place };
+        smallvec![Action::WakeAt(self.deadline), admit]
     }
 
     fn admitted(&mut self, no: AttemptNo, now: Timestamp) -> Actions {
@@ -173,7 +175,7 @@ impl Failover {
             idle: limits.idle,
             deadline,
         };
-        smallvec![Action::Send(no, limits), Action::WakeAt(deadline)]
+        smallvec![Action::Send(no, limits)]
     }
 
     fn not_admitted(

@@ -210,7 +210,14 @@ fn check(setting: &str, script: &str) {
                 wake_at = *at;
             }
         }
-        let shown: Vec<String> = actions.iter().map(|a| action(a, setting.show_limits)).collect();
+        // Every admission is preceded by a wake-up at the deadline, which is not shown.
+        let deadline = Action::WakeAt(START + Duration::from_secs(setting.deadline_secs));
+        let admits = |at: usize| matches!(actions.get(at), Some(Action::Admit { .. }));
+        let shown = |(n, a): (usize, &Action)| {
+            assert!(!admits(n) || n > 0 && actions[n - 1] == deadline, "no deadline before {a:?}");
+            (!admits(n + 1)).then(|| action(a, setting.show_limits))
+        };
+        let shown: Vec<String> = actions.iter().enumerate().filter_map(shown).collect();
         assert_eq!(shown.join(", "), expected.trim(), "step {left:?} of {script}");
     }
 }
@@ -233,7 +240,7 @@ fn see(view: &mut DeploymentView, words: &[&str]) {
 }
 
 /// From the start to the first attempt under way on `a`.
-const SENT: &str = "start > admit 1 a | in 1 > send 1, wake 60";
+const SENT: &str = "start > admit 1 a | in 1 > send 1";
 
 fn sent(setting: &str, script: &str) {
     check(setting, &format!("{SENT} | {script}"));
@@ -253,18 +260,15 @@ fn one_attempt() {
 
 #[test]
 fn time_limits_are_cut_to_the_deadline() {
-    check("a limits", "+1 | start > admit 1 a | in 1 > send 1 4/11/5/60, wake 60");
-    check("a limits json", "start > admit 1 a | in 1 > send 1 3/30/5/60, wake 60");
-    check("a limits json deadline=20", "start > admit 1 a | in 1 > send 1 3/20/5/20, wake 20");
-    check("a limits deadline=2", "start > admit 1 a | in 1 > send 1 2/2/5/2, wake 2");
+    check("a limits", "+1 | start > admit 1 a | in 1 > send 1 4/11/5/60");
+    check("a limits json", "start > admit 1 a | in 1 > send 1 3/30/5/60");
+    check("a limits json deadline=20", "start > admit 1 a | in 1 > send 1 3/20/5/20");
+    check("a limits deadline=2", "start > admit 1 a | in 1 > send 1 2/2/5/2");
 }
 
 #[test]
 fn a_proven_deployment_is_free_and_others_draw() {
-    sent(
-        "a b",
-        "b proven | fail 1 overloaded > admit 2 b | in 2 > send 2, wake 60 | end 2 > commit 2, answered 2",
-    );
+    sent("a b", "b proven | fail 1 overloaded > admit 2 b | in 2 > send 2 | end 2 > commit 2, answered 2");
     sent("a b", "fail 1 overloaded > admit 2 b draws");
     // The order of the plan holds; proof only makes it free.
     sent("a b c", "c proven | fail 1 timeout > admit 2 b draws");
@@ -272,7 +276,7 @@ fn a_proven_deployment_is_free_and_others_draw() {
     sent("a", "a proven | fail 1 overloaded > wake ~ | wake > admit 2 a draws");
     sent(
         "a b",
-        "b proven | fail 1 stalled > admit 2 b | in 2 > send 2, wake 60 | +1 | fail 2 empty > admit 3 a draws",
+        "b proven | fail 1 stalled > admit 2 b | in 2 > send 2 | +1 | fail 2 empty > admit 3 a draws",
     );
 }
 
@@ -282,20 +286,20 @@ fn attempts_count_paid_ones_only() {
     sent("a b attempts=1", "fail 1 timeout > failed timeout");
     sent(
         "a b attempts=1",
-        "b proven | fail 1 timeout > admit 2 b | in 2 > send 2, wake 60 | fail 2 timeout > failed timeout",
+        "b proven | fail 1 timeout > admit 2 b | in 2 > send 2 | fail 2 timeout > failed timeout",
     );
     sent(
         "a b c d attempts=2",
-        "b proven | c proven | fail 1 timeout > admit 2 b | in 2 > send 2, wake 60 | fail 2 timeout > admit 3 c | in 3 > send 3, wake 60 | fail 3 timeout > admit 4 d draws | in 4 > send 4, wake 60 | fail 4 bad_reply > failed bad_reply",
+        "b proven | c proven | fail 1 timeout > admit 2 b | in 2 > send 2 | fail 2 timeout > admit 3 c | in 3 > send 3 | fail 3 timeout > admit 4 d draws | in 4 > send 4 | fail 4 bad_reply > failed bad_reply",
     );
     sent(
         "a b c d",
-        "fail 1 timeout > admit 2 b draws | in 2 > send 2, wake 60 | fail 2 timeout > admit 3 c draws | in 3 > send 3, wake 60 | fail 3 unavailable > failed unavailable",
+        "fail 1 timeout > admit 2 b draws | in 2 > send 2 | fail 2 timeout > admit 3 c draws | in 3 > send 3 | fail 3 unavailable > failed unavailable",
     );
     // One that was not admitted is no attempt.
     check(
         "a b attempts=1",
-        "start > admit 1 a | out 1 full > admit 1 b | in 1 > send 1, wake 60 | fail 1 empty > failed empty",
+        "start > admit 1 a | out 1 full > admit 1 b | in 1 > send 1 | fail 1 empty > failed empty",
     );
 }
 
@@ -305,18 +309,18 @@ fn kinds_decide_where_to_go() {
     sent("a b", "fail 1 filtered > failed filtered");
     sent(
         "a b",
-        "fail 1 auth > admit 2 b draws | in 2 > send 2, wake 60 | fail 2 out_of_credit > failed out_of_credit",
+        "fail 1 auth > admit 2 b draws | in 2 > send 2 | fail 2 out_of_credit > failed out_of_credit",
     );
     sent("a", "fail 1 auth > failed auth");
     sent(
         "a:8000 b:8000 c:4000 d:9000",
-        "fail 1 too_long > admit 2 d draws | in 2 > send 2, wake 60 | fail 2 too_long > failed too_long",
+        "fail 1 too_long > admit 2 d draws | in 2 > send 2 | fail 2 too_long > failed too_long",
     );
     sent("a:8000 b", "fail 1 too_long > failed too_long");
     sent("a b c:1", "fail 1 too_long > admit 2 c draws");
     sent(
         "a b",
-        "fail 1 rate_limited 5 > admit 2 b draws | in 2 > send 2, wake 60 | fail 2 rate_limited > wake ~ | wake > admit 3 b draws",
+        "fail 1 rate_limited 5 > admit 2 b draws | in 2 > send 2 | fail 2 rate_limited > wake ~ | wake > admit 3 b draws",
     );
     sent("a:8000 b:9000 single", "fail 1 too_long > failed too_long");
 }
@@ -335,21 +339,18 @@ fn retry_after_is_kept_and_bounded_by_the_deadline() {
     sent("a seed=4", "fail 1 rate_limited 5 > wake ~ | +4.9 | timer > wake ~ | wake > admit 2 a draws");
     sent("a", "fail 1 overloaded 61 > failed overloaded");
     sent("a", "fail 1 rate_limited 70 > busy ~");
-    sent(
-        "a b",
-        "fail 1 rate_limited 70 > admit 2 b draws | in 2 > send 2, wake 60 | fail 2 auth > failed auth",
-    );
+    sent("a b", "fail 1 rate_limited 70 > admit 2 b draws | in 2 > send 2 | fail 2 auth > failed auth");
 }
 
 #[test]
 fn one_that_is_out_is_the_last_resort() {
-    check("/ a", "a open 30 | start > admit 1 a last | in 1 > send 1, wake 60");
+    check("/ a", "a open 30 | start > admit 1 a last | in 1 > send 1");
     check("a / b", "a open 30 | start > admit 1 b");
     check("a b", "start > admit 1 a | out 1 ticket > admit 1 b | out 1 money > admit 1 a last");
     // A healthy one once more, then the one that is out, then the first again.
     sent(
         "a / b attempts=9",
-        "b open 30 | fail 1 timeout > wake ~ | wake > admit 2 a draws | in 2 > send 2, wake 60 | fail 2 timeout > admit 3 b draws last | in 3 > send 3, wake 60 | +1 | fail 3 timeout > admit 4 a draws",
+        "b open 30 | fail 1 timeout > wake ~ | wake > admit 2 a draws | in 2 > send 2 | fail 2 timeout > admit 3 b draws last | in 3 > send 3 | +1 | fail 3 timeout > admit 4 a draws",
     );
     // The healthy one must be waited for: rather than go to a sick one.
     check("a / b", "b suspect | start > admit 1 a | out 1 rate 5 > admit 1 a book | out 1 booked 5 > wake 5");
@@ -366,15 +367,12 @@ fn one_that_is_out_is_the_last_resort() {
 
 #[test]
 fn limits_are_waited_for_in_line() {
-    check(
-        "a b / c",
-        "start > admit 1 a | out 1 rate 3 > admit 1 b | out 1 full > admit 1 c | in 1 > send 1, wake 60",
-    );
+    check("a b / c", "start > admit 1 a | out 1 rate 3 > admit 1 b | out 1 full > admit 1 c | in 1 > send 1");
     check(
         "a b",
-        "start > admit 1 a | out 1 rate 3 > admit 1 b | out 1 rate 2 > admit 1 b book | out 1 booked 4 > wake 4 | +3 | timer > wake 4 | wake > admit 1 b booked | in 1 > send 1, wake 60 | end 1 > commit 1, answered 1",
+        "start > admit 1 a | out 1 rate 3 > admit 1 b | out 1 rate 2 > admit 1 b book | out 1 booked 4 > wake 4 | +3 | timer > wake 4 | wake > admit 1 b booked | in 1 > send 1 | end 1 > commit 1, answered 1",
     );
-    check("a", "start > admit 1 a | out 1 rate 3 > admit 1 a book | in 1 > send 1, wake 60");
+    check("a", "start > admit 1 a | out 1 rate 3 > admit 1 a book | in 1 > send 1");
     check("a", "start > admit 1 a | out 1 rate 3 > admit 1 a book | out 1 rate 80 > busy 80");
     check("a", "start > admit 1 a | out 1 rate 90 > busy 90");
     check("a b", "start > admit 1 a | out 1 rate 90 > admit 1 b | out 1 rate 70 > busy 70");
@@ -402,7 +400,7 @@ fn limits_are_waited_for_in_line() {
 
 #[test]
 fn money_that_does_not_cover_leads_to_a_cheaper_one() {
-    check("a b", "start > admit 1 a | out 1 money > admit 1 b | in 1 > send 1, wake 60");
+    check("a b", "start > admit 1 a | out 1 money > admit 1 b | in 1 > send 1");
     check("a b", "start > admit 1 a | out 1 money > admit 1 b | out 1 money > no money");
     sent("a b", "fail 1 auth > admit 2 b draws | out 2 money > failed auth");
 }
@@ -411,7 +409,7 @@ fn money_that_does_not_cover_leads_to_a_cheaper_one() {
 fn a_spent_retry_budget_is_waited_for_but_not_long() {
     sent(
         "a b",
-        "fail 1 timeout > admit 2 b draws | out 2 budget > wake ~ | wake > admit 2 b draws | in 2 > send 2, wake 60",
+        "fail 1 timeout > admit 2 b draws | out 2 budget > wake ~ | wake > admit 2 b draws | in 2 > send 2",
     );
     // Somebody proved himself meanwhile.
     sent("a b", "fail 1 timeout > admit 2 b draws | out 2 budget > wake ~ | b proven | wake > admit 2 b");

@@ -1,0 +1,101 @@
+//! Random worlds: the invariants hold whatever the deployments and the clients do.
+
+use std::time::Duration;
+
+use router_core::compiled::{DeploymentIdx, Limits};
+use router_core::failover::Finish;
+use router_core::time::Timestamp;
+
+use crate::upstream::{Mode, Upstream};
+use crate::world::{KINDS, Request, START, World, secs};
+
+fn mode(rng: &mut fastrand::Rng) -> Mode {
+    match rng.u8(0..6) {
+        0 => Mode::Failing(rng.u32(1..=100), KINDS[rng.usize(..KINDS.len())]),
+        1 => Mode::Silent,
+        2 => Mode::Limiting(rng.bool().then(|| secs(rng.u64(0..30)))),
+        3 => Mode::Cutting(rng.u32(1..=100)),
+        _ => Mode::Good,
+    }
+}
+
+fn deployment(rng: &mut fastrand::Rng) -> (Limits, Upstream) {
+    let limits = Limits {
+        rpm: rng.bool().then(|| rng.u64(5..600)),
+        tpm: rng.bool().then(|| rng.u64(1_000..200_000)),
+        concurrency: rng.bool().then(|| rng.u32(1..40)),
+    };
+    // From steady to flapping every second.
+    let period = Duration::from_millis(rng.u64(1_000..60_000));
+    let modes = (0..rng.u32(1..20)).map(|n| {
+        let from = if n == 0 { Timestamp::ZERO } else { START + period * n };
+        (from, mode(rng))
+    });
+    let modes = modes.collect();
+    (limits, Upstream { modes, first_byte_ms: rng.u64(20..6_000), total_ms: rng.u64(50..20_000) })
+}
+
+fn request(rng: &mut fastrand::Rng, deployments: u16, spread_ms: u64) -> Request {
+    let mut wanted: Vec<_> = (0..deployments).map(DeploymentIdx).collect();
+    rng.shuffle(&mut wanted);
+    wanted.truncate(rng.usize(0..=wanted.len()).max(usize::from(rng.u8(0..20) > 0)));
+    Request {
+        at: START + Duration::from_millis(rng.u64(0..=spread_ms)),
+        deadline: Duration::from_millis(rng.u64(1..90_000)),
+        stream: rng.bool(),
+        tokens: rng.u64(1..5_000),
+        leaves_after: (rng.u8(0..8) == 0).then(|| Duration::from_millis(rng.u64(0..20_000))),
+        wanted,
+        no_fallbacks: rng.u8(0..10) == 0,
+    }
+}
+
+fn world(seed: u64) -> World {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let deployments: Vec<_> = (0..rng.usize(1..6)).map(|_| deployment(&mut rng)).collect();
+    let count = u16::try_from(deployments.len()).unwrap();
+    let spread_ms = if rng.bool() { 0 } else { rng.u64(1..200_000) };
+    let requests = (0..rng.usize(1..200)).map(|_| request(&mut rng, count, spread_ms)).collect();
+    let mut world = World::new(seed, deployments, requests);
+    world.slow_admission = rng.bool();
+    world
+}
+
+#[test]
+fn whatever_happens_the_invariants_hold() {
+    let seeds: u64 = option_env!("ROUTER_SIM_SEEDS").map_or(200, |n| n.parse().unwrap());
+    let mut seen = [0usize; 7];
+    for seed in 0..seeds {
+        let run = std::panic::catch_unwind(|| {
+            let mut world = world(seed);
+            world.run();
+            world.finishes
+        });
+        let Ok(finishes) = run else { panic!("seed {seed} breaks an invariant: see above") };
+        for finish in finishes {
+            let which = match finish {
+                Finish::Answered(_) => 0,
+                Finish::Failed(_) => 1,
+                Finish::DeadlineExceeded => 2,
+                Finish::Broken(..) => 3,
+                Finish::ClientGone => 4,
+                Finish::Busy(_) => 5,
+                Finish::NoMoney => 6,
+            };
+            seen[which] += 1;
+        }
+    }
+    assert!(seen[..6].iter().all(|n| *n > 0), "the worlds reach every end but the one for money: {seen:?}");
+}
+
+#[test]
+fn the_same_seed_is_the_same_world() {
+    let run = |seed| {
+        let mut world = world(seed);
+        world.run();
+        (world.finishes, world.sent, world.asked)
+    };
+    for seed in 0..10 {
+        assert_eq!(run(seed), run(seed));
+    }
+}
