@@ -1,9 +1,11 @@
 //! A JSON value -> the file's types. The published schema finds every slip with its path; the types then read what
 //! passed it. No message shows a text from the file unless it is a name, so none can show a secret.
 
-use jsonschema::ValidationError;
+use std::sync::LazyLock;
+
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use jsonschema::paths::{Location, LocationSegment};
+use jsonschema::{ValidationError, Validator};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -16,7 +18,8 @@ use crate::config::{File, Problem};
 /// # Errors
 /// Every unknown key, wrong type and value out of range, with its path.
 pub fn parse(value: &Value) -> Result<File, Vec<Problem>> {
-    read(value)
+    static FORM: LazyLock<Form> = LazyLock::new(form::<File>);
+    read(value, &FORM)
 }
 
 /// Reads a catalog.
@@ -24,16 +27,26 @@ pub fn parse(value: &Value) -> Result<File, Vec<Problem>> {
 /// # Errors
 /// As [`parse`].
 pub fn parse_catalog(value: &Value) -> Result<Catalog, Vec<Problem>> {
-    read(value)
+    static FORM: LazyLock<Form> = LazyLock::new(form::<Catalog>);
+    read(value, &FORM)
 }
 
-fn read<T: DeserializeOwned + JsonSchema>(value: &Value) -> Result<T, Vec<Problem>> {
+/// A published schema, and the same compiled. A constant of its type, so it is made once.
+type Form = (Value, Result<Validator, String>);
+
+fn form<T: JsonSchema>() -> Form {
     let schema = schemars::schema_for!(T).to_value();
-    let validator = jsonschema::validator_for(&schema)
-        .map_err(|error| vec![Problem::new("", format!("the schema does not compile: {error}"))])?;
+    let validator = jsonschema::validator_for(&schema).map_err(|error| error.to_string());
+    (schema, validator)
+}
+
+fn read<T: DeserializeOwned>(value: &Value, (schema, validator): &Form) -> Result<T, Vec<Problem>> {
     let mut problems = Vec::new();
-    for error in validator.iter_errors(value) {
-        explain(&error, &schema, &mut problems);
+    match validator {
+        Ok(validator) => {
+            validator.iter_errors(value).for_each(|error| explain(&error, schema, &mut problems))
+        }
+        Err(error) => problems.push(Problem::new("", format!("the schema does not compile: {error}"))),
     }
     // What a schema cannot say (more decimals than money has) is found while reading, one at a time.
     let mut rest = value.clone();
@@ -110,7 +123,9 @@ fn branch(
         errors.iter().any(|e| matches!(e.kind(), Kind::Type { .. }) && e.instance_path().as_str() == here)
     };
     if let Some(meant) = context.iter().find(|errors| !misses(errors)) {
-        meant.iter().for_each(|inner| explain(inner, schema, problems));
+        // What a decimal must look like is said better by the type that reads it.
+        let told = meant.iter().filter(|inner| !matches!(inner.kind(), Kind::Pattern { .. }));
+        told.for_each(|inner| explain(inner, schema, problems));
         return;
     }
     let wanted: Vec<String> = context
@@ -161,9 +176,25 @@ fn distance(a: &str, b: &str) -> usize {
 
 fn types(kind: &TypeKind) -> String {
     match kind {
-        TypeKind::Single(one) => one.to_string(),
-        TypeKind::Multiple(many) => many.iter().map(|t| t.to_string()).collect::<Vec<_>>().join(" or "),
+        TypeKind::Single(one) => wanted(&one.to_string()),
+        TypeKind::Multiple(many) => {
+            many.iter().map(|t| wanted(&t.to_string())).collect::<Vec<_>>().join(" or ")
+        }
     }
+}
+
+/// JSON Schema's name of a type, in words.
+fn wanted(schema_type: &str) -> String {
+    match schema_type {
+        "object" => "a map",
+        "array" => "a list",
+        "string" => "a string",
+        "integer" => "a whole number",
+        "number" => "a number",
+        "boolean" => "true or false",
+        other => other,
+    }
+    .to_owned()
 }
 
 const fn type_name(value: &Value) -> &'static str {
