@@ -42,7 +42,8 @@ impl Report {
             table.push(group.chain(cells(&row.figures)).collect());
         }
         let columns = labels + figures.len();
-        let width = |column| table.iter().filter_map(|row| row.get(column)).map(|c: &String| c.chars().count()).max();
+        let width =
+            |column| table.iter().filter_map(|row| row.get(column)).map(|c: &String| c.chars().count()).max();
         let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
         writeln!(f)?;
         for row in &table {
@@ -102,9 +103,9 @@ mod tests {
         assert_eq!(
             table,
             [
-                "key          requests  errors   p50 / p95  tokens  cost USD  saved USD",
-                "invoice-bot        12  0.00 %  - / - ms       0         0          0",
-                "-                   3  0.00 %  - / - ms       0         0          0",
+                "key          requests  errors  p50 / p95  tokens  cost USD  saved USD",
+                "invoice-bot        12  0.00 %   - / - ms       0         0          0",
+                "-                   3  0.00 %   - / - ms       0         0          0",
             ]
         );
     }

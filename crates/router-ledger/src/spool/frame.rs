@@ -103,7 +103,7 @@ mod tests {
             let mut bytes = Vec::new();
             write(&record, 7, &mut bytes);
             let at = at.index(bytes.len());
-            bytes[at] ^= 1 << bit;
+            bytes[at] ^= 1u8 << bit;
             let found = matches!(find(&bytes, 7), Found::Frame { .. });
             prop_assert!(!found);
         }

@@ -6,13 +6,14 @@ mod report;
 
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use router_core::money::Usd;
 use router_core::time::Timestamp;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Row, SqlSafeStr, Sqlite, SqlitePool, Transaction};
+use sqlx::{ConnectOptions, Row, SqlSafeStr, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use crate::batch::Batch;
 use crate::error::{Error, ErrorKind};
@@ -33,6 +34,8 @@ const OPEN_TRIES: u32 = 5;
 pub(crate) struct SqliteLedger {
     write: SqlitePool,
     read: SqlitePool,
+    /// A memory database lasts as long as a connection to it. Pools lose theirs when a runtime ends; this one stays.
+    _anchor: Option<Mutex<SqliteConnection>>,
 }
 
 impl SqliteLedger {
@@ -66,11 +69,11 @@ impl SqliteLedger {
     }
 
     async fn open(options: &SqliteConnectOptions, memory: bool) -> Result<Self, sqlx::Error> {
-        // Connections are kept for good: SQLite's cost nothing, and a memory database lives in its one connection.
+        let anchor = if memory { Some(Mutex::new(options.connect().await?)) } else { None };
+        // Connections are kept for good: SQLite's cost nothing.
         let pool = |connections| {
             SqlitePoolOptions::new()
                 .max_connections(connections)
-                .min_connections(u32::from(memory))
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .test_before_acquire(false)
@@ -83,7 +86,7 @@ impl SqliteLedger {
         }
         Migrator::with_migrations(migrations).run(&write).await?;
         let read = if memory { write.clone() } else { pool(4).connect_with(options.clone()).await? };
-        Ok(Self { write, read })
+        Ok(Self { write, read, _anchor: anchor })
     }
 
     /// A transaction that will write: it takes the lock now, while `busy_timeout` can still wait for it.

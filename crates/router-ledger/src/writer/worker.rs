@@ -29,9 +29,29 @@ pub(super) struct Aborted;
 /// The thread's whole life.
 pub(super) async fn run(shared: Arc<Shared>, ledger: Arc<dyn Ledger>) {
     let Ok(mut worker) = Worker::start(shared, ledger).await else { return };
-    while let Ok(going_on) = worker.step().await
-        && going_on
-    {}
+    loop {
+        match worker.work().await {
+            Ok(Next::More) => {}
+            Ok(Next::Idle) => {
+                let _ = tokio::time::timeout(POLL, worker.shared.wake.notified()).await;
+            }
+            Ok(Next::Ended) | Err(Aborted) => return,
+        }
+        if worker.shared.aborted() {
+            return;
+        }
+    }
+}
+
+/// What comes after a step.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Another, at once.
+    More,
+    /// A pause: everything known of is in the ledger.
+    Idle,
+    /// Nothing: ended cleanly.
+    Ended,
 }
 
 pub(super) struct Worker {
@@ -71,33 +91,30 @@ impl Worker {
         Ok(worker)
     }
 
-    /// Everything of our own, then one batch of a dead process's, then perhaps a pause. False: ended cleanly.
-    pub(super) async fn step(&mut self) -> Result<bool, Aborted> {
+    /// Everything of our own, then one batch of a dead process's.
+    pub(super) async fn work(&mut self) -> Result<Next, Aborted> {
         let stopping = self.shared.stop.load(Ordering::Acquire);
         if stopping {
             self.shared.spool.close();
         }
+        // Read before the ends of our series are: what was appended before a flush asked is then behind them.
         let asked = self.shared.asked.load(Ordering::Acquire);
         self.own().await?;
         if let Some(dead) = self.dead.pop() {
             self.adopt(dead).await?;
             self.count_dead();
-            return Ok(true);
+            return Ok(Next::More);
         }
         self.shared.answered.send_replace(asked);
         if stopping {
             self.finish_self().await?;
-            return Ok(false);
+            return Ok(Next::Ended);
         }
-        let pause = tokio::time::timeout(POLL, self.shared.wake.notified());
-        if pause.await.is_ok() && self.shared.aborted() {
-            return Err(Aborted);
-        }
-        Ok(true)
+        Ok(Next::Idle)
     }
 
     /// Brings in what this process had appended when this began.
-    pub(super) async fn own(&mut self) -> Result<(), Aborted> {
+    async fn own(&mut self) -> Result<(), Aborted> {
         let ends = self.shared.spool.ends();
         for (series, _) in &ends {
             if !self.readers.iter().any(|reader| reader.series() == *series) {
