@@ -1,0 +1,186 @@
+//! Terms that say what a request is about.
+
+use router_core::attributes::Topic;
+
+pub(in crate::features) const TOPICS: &[(Topic, f32, &str)] = &[
+    (
+        Topic::Legal,
+        3.0,
+        "lawsuit*|plaintiff*|defendant*|statute*|statutory|indemnif*|indemnity|attorney*|lawyer*|tort|\
+        jurisdiction|arbitration|non-disclosure|nda|gdpr|copyright*|trademark*|patent|patents|eviction|\
+        breach of contract|custody|terms of service|terms and conditions|litigation|power of attorney|\
+        probate|felony|misdemeanor|subpoena|governing law|liability clause|non-compete|supreme court|\
+        appellate|legal|legally|contract law|employment contract|force majeure|hearsay|*vertrag|\
+        *vertrags|*vertrage*|*klausel*|rechtlich*|rechtsanw*|anwalt*|gericht*|kundigungsfrist*|\
+        mietrecht|haftung*|dsgvo|urteil*|bgb|schadensersatz*|widerruf*|gesetz*|klage|rechts*|contrat|\
+        contrats|clause*|juridique*|tribunal|avocat*|code civil|code du travail|litige*|jurisprudence|\
+        resiliation*|non-concurrence|rgpd|mise en demeure|droit du travail|bail|licenciement*|prud'hom*|\
+        responsabilite civile|contrato*|clausula*|abogad*|juridic*|codigo civil|despido*|\
+        demanda judicial|arrendamiento*|juzgado|legislacion|ley organica|contratt*|clausol*|avvocat*|\
+        codice civile|risarciment*|giuridic*|advogad*|codigo penal|acao judicial|huurovereenkomst|\
+        advocaat|rechtbank|arbeidsovereenkomst|juridisch*|umow*|adwokat*|kodeks*|pozew|договор*|закон*|\
+        юрид*|юрист*|адвокат*|исков*|суд|судеб*|avtal*|advokat*|juridisk*|sozlesme*|hukuk*|avukat*|\
+        mahkeme*|合同|法律|诉讼|律师|条款|法院|违约|契約|訴訟|弁護士|条項|裁判|損害賠償|계약|법률|소송|변호사|위약금|عقد|*قانون**|*محكمة*|\
+        *محام**|अनुबंध*|कानून*|वकील*|สัญญา|กฎหมาย|ทนาย|συμβαση|νομικ*|δικηγορ*",
+    ),
+    (
+        Topic::Legal,
+        1.5,
+        "contract*|law|laws|clause|court|tenant*|landlord*|lease|liabilit*|liable|sue|judge|regulation*|\
+        compliance|consent|rights|regulatory|illegal|mieter*|vermieter*|recht|paragraph 5|locataire*|\
+        proprietaire*|loi|lois|droit|plainte|inquilin*|ley|leyes|juez|sentencia|legge|tribunale|\
+        locazione|lei|leis|wet|huurder*|prawo|prawn*|kanun*|право|lag|lagen|權利|权利|責任|책임",
+    ),
+    (
+        Topic::Medical,
+        3.0,
+        "symptom*|diagnos*|medication*|dosage|cancer|tumor*|diabet*|hypertension|antibiotic*|vaccin*|\
+        side effect*|ibuprofen|paracetamol|acetaminophen|aspirin|insulin|clinical trial*|chest pain|\
+        asthma|blood pressure|chemotherapy|antidepressant*|metformin|amoxicillin|pneumonia|migraine*|\
+        stroke|heart attack|physician*|pediatric*|anatomy|pathology|medical|medicine|cholesterol|\
+        krankheit*|arzt|arztin|medikament*|blutdruck|nebenwirkung*|dosierung|impf*|krebs|fieber|\
+        kopfschmerz*|maladie*|symptome*|medecin*|medicament*|fievre|posologie|ordonnance medicale|\
+        grossesse|effets secondaires|diabete|enfermedad*|sintoma*|tratamiento medico|fiebre|embarazo|\
+        presion arterial|efectos secundarios|medicamento*|malattia*|sintom*|farmac*|febbre|\
+        effetti collaterali|doenca*|remedio*|febre|efeitos colaterais|ziekte*|bijwerking*|huisarts|\
+        koorts|chorob*|objaw*|lekarz*|lekarstw*|goraczk*|симптом*|болезн*|врач*|лекарств*|пациент*|\
+        побочн*|диабет*|sjukdom*|lakare|biverkning*|feber|hastalik*|belirti*|doktor*|ilac*|症状|疾病|医生|患者|\
+        发烧|副作用|糖尿病|高血压|药物|病気|医師|医者|薬|発熱|高血圧|증상|질병|의사|환자|부작용|당뇨병|고혈압|مرض|*أعراض*|*طبيب*|*دواء*|लक्षण*|\
+        बीमारी*|डॉक्टर*|दवा*|อาการ|โรค|แพทย์|συμπτωμα*|ασθενει*|γιατρ*|φαρμακ*",
+    ),
+    (
+        Topic::Medical,
+        1.5,
+        "patient|patients|disease*|treatment*|doctor*|hospital*|surgery|surgical|infection*|fever|\
+        headache*|pain|pregnan*|therapy|dose|doses|allerg*|clinical|nurse*|mg|health|immune|virus|\
+        bacteri*|depression|anxiety|behandlung|schmerz*|therapie|gesundheit|traitement*|douleur*|sante|\
+        paciente*|dolor|salud|paziente*|dolore|salute|saude|dor|behandeling|gezondheid|лечен*|здоров*|\
+        治疗|健康|治療|치료|건강|*علاج*|صحة",
+    ),
+    (
+        Topic::Finance,
+        3.0,
+        "stock market|stocks|shares|portfolio|dividend*|interest rate*|mortgage*|income tax|tax return|\
+        taxes|inflation|treasury|exchange rate|bitcoin|crypto*|cash flow|balance sheet|ebitda|\
+        hedge fund|retirement|401k|etf|etfs|net present value|npv|irr|compound interest|financial|\
+        finance|monetary|credit score|credit card|bank account|accounting|invest*|bond yield*|loan|\
+        loans|fiscal|savings account|aktie*|zinsen|zinssatz*|kredit*|steuer*|rendite|bilanz|hypothek*|\
+        altersvorsorge|geldanlage|girokonto|bourse|impot*|taux d'interet|pret immobilier|epargne|tva|\
+        placement*|rendement|actionnaire*|banque*|bolsa de valores|impuesto*|tipo de interes|\
+        tasa de interes|prestamo*|hipoteca*|inversion*|invertir|inflacion|ahorro*|azioni|tasse|mutuo|\
+        prestito|investiment*|tasso di interesse|imposto*|emprestimo*|juros|belasting*|hypotheek|\
+        beleggen|rente|podatek|podatk*|kredyt*|inwest*|акци*|налог*|кредит*|инвест*|банк*|инфляц*|\
+        aktier|skatt*|ranta|bolan|hisse senedi|yatirim*|vergi*|faiz*|股票|投资|贷款|利率|税|银行|基金|通货膨胀|株式|投資|税金|\
+        金利|銀行|融資|ローン|주식|투자|세금|대출|금리|은행|*أسهم*|*استثمار*|*ضريبة*|قرض|بنك|निवेश*|ब्याज*|शेयर*|लोन*|बैंक*|\
+        หุ้น|ลงทุน|ภาษี|ดอกเบี้ย|μετοχ*|επενδυ*|φορο*|δανει*|επιτοκι*",
+    ),
+    (
+        Topic::Finance,
+        1.5,
+        "stock|bank|banking|tax|bond|bonds|budget|revenue|insurance|audit|invoice*|currency|yield|\
+        interest|debt|payment|price-to-earnings|profit|savings|konto|versicherung*|inflationsrate|\
+        credit|bilan|assurance|credito|interes*|banco|conto|banca|seguro|verzekering|bank*|pieniad*|\
+        страхов*|бюджет*|保险|予算|保険|보험|예산|*ميزانية*",
+    ),
+    (
+        Topic::Science,
+        3.0,
+        "physics|chemistry|biology|quantum|molecule*|photosynthesis|thermodynamic*|electron*|proton*|\
+        neutron*|dna|rna|enzyme*|mitochondri*|black hole*|galaxy|galaxies|theorem|equation*|polynomial*|\
+        integral|derivative|prime number*|probability|relativity|isotope*|chemical|genetic*|evolution|\
+        species|planet*|solar system|algebra|geometry|calculus|gravity|gravitational|triangle|velocity|\
+        astronom*|ecosystem*|periodic table|\\frac|\\sqrt|square root|hypotenuse|math|mathematics|\
+        matrix|statistics|physik*|chemie|biologie|quanten*|molekul*|fotosynthese|photosynthese|\
+        schwerkraft|*gleichung*|wahrscheinlichkeit|primzahl*|dreieck*|mathematik|physique|chimie|\
+        quantique|planete*|photosynthese*|gravite|probabilite|mathematiques|derivee|fisica|quimica|\
+        biologia|cuantic*|molecula*|fotosintesis|gravedad|ecuacion*|probabilidad|matematicas|triangulo*|\
+        chimica|quantistic*|pianeta|fotosintesi|equazion*|matematica|equacao|fotossintese|natuurkunde|\
+        scheikunde|zwaartekracht|vergelijking*|fizyk*|chemia|fotosyntez*|rownani*|физик*|хими*|биолог*|\
+        квант*|атом*|планет*|фотосинтез*|уравнен*|математик*|fysik*|kemi|fotosyntes*|ekvation*|fizik|\
+        kimya|gezegen*|fotosentez|denklem*|物理|化学|生物|量子|原子|行星|数学|光合作用|方程|概率|惑星|光合成|確率|化學|물리|화학|생물|양자|행성|\
+        광합성|수학|확률|방정식|*فيزياء*|*كيمياء*|*معادلة*|*التمثيل الضوئي*|भौतिक*|प्रकाश संश्लेषण*|गणित*|ฟิสิกส์|\
+        เคมี|สังเคราะห์แสง|คณิต|φυσικ*|χημει*|φωτοσυνθεσ*|εξισωσ*",
+    ),
+    (
+        Topic::Science,
+        1.0,
+        "atom*|cell|cells|energy|force|mass|temperature|experiment*|climate|acid|protein*|ocean*|earth|\
+        sun|moon|light|prove|proof|solve|calculate|compute|integer*|number of|sum of|speed of light|\
+        animal*|plant|plants|radius|zelle*|energie|cellule*|energia|celula*|kraft|температур*|энерг*|能量|\
+        温度|エネルギー|에너지|온도",
+    ),
+    (
+        Topic::Technology,
+        3.0,
+        "software|python|javascript|typescript|java|kotlin|golang|c++|c#|php|sql|postgresql|mysql|regex|\
+        docker*|kubernetes|linux|android|iphone|cpu|gpu|machine learning|neural network*|algorithm*|\
+        encryption|router|wifi|wi-fi|browser|database*|api|rest api|html|css|react|git|github|cloud|aws|\
+        azure|server|servers|programming|compiler|source code|unit test*|refactor*|codebase|\
+        microservice*|frontend|backend|bash|stack trace|traceback|artificial intelligence|chatbot|llm|\
+        semiconductor*|blockchain|http|https|tcp|ip address|dns|vpn|operating system|computer*|\
+        cybersecurity|firewall|bluetooth|smartphone*|laptop*|rust|rechner|datenbank*|netzwerk*|\
+        programmier*|quellcode|ordinateur*|logiciel*|base de donnees|reseau informatique|serveur*|\
+        programmation|ordenador*|base de datos|servidor*|programacion|computador*|banco de dados|\
+        rete neurale|programmazione|programowani*|baza danych|bazy danych|компьютер*|сервер*|программ*|\
+        алгоритм*|базы данных|базу данных|dator*|programvara|databas*|bilgisayar*|yazilim*|veritabani*|\
+        数据库|服务器|软件|代码|编程|算法|电脑|人工智能|データベース|サーバー|ソフトウェア|プログラム|コード|アルゴリズム|パソコン|데이터베이스|서버|소프트웨어|코드|프로그램|\
+        알고리즘|컴퓨터|*حاسوب*|*برمج**|*خادم*|कंप्यूटर*|सॉफ्टवेयर*|คอมพิวเตอร์|ซอฟต์แวร์|υπολογιστ*|λογισμικ*",
+    ),
+    (
+        Topic::Technology,
+        1.5,
+        "code|function|bug|debug*|app|apps|website|network*|endpoint*|script|json|compile*|\
+        data structure*|engine|sensor*|circuit*|bridge design|robot*|battery|deploy*|query|cache|thread|\
+        threads|mutex|async|class|array|program|programm*|skript|programme|codigo|programa|funktion|\
+        fonction|funcion|codice|funzione|funcao|функци*|код|скрипт*|kod|函数|程序|脚本|関数|スクリプト|함수|스크립트|網絡|网络|\
+        ネットワーク",
+    ),
+    (
+        Topic::Business,
+        3.0,
+        "marketing|business plan|startup*|stakeholder*|swot|kpi|kpis|supply chain|human resources|\
+        job interview|cover letter|resume|competitor*|market share|business model|product launch|\
+        go-to-market|b2b|saas|sales team|sales pitch|customer service|customer support|\
+        customer feedback|performance review|project manage*|entrepreneur*|quarterly report|\
+        value proposition|job posting|job description|brand|branding|negotiat*|onboarding|unternehmen*|\
+        kunden*|kunde|mitarbeiter*|vertrieb|bewerbung*|geschaftsplan|besprechung*|gehaltserhohung|\
+        entreprise*|client|clients|salarie*|reunion d'equipe|lettre de motivation|embauche|empresa*|\
+        cliente*|empleado*|ventas|reunion de equipo|azienda*|aziendal*|clienti|dipendent*|vendite|\
+        riunione|funcionario*|vendas|reuniao|bedrijf*|klanten|medewerker*|sollicitatie*|firma*|klient*|\
+        pracownik*|spotkani*|компани*|клиент*|сотрудник*|маркетинг*|продаж*|бизнес*|foretag*|kund|\
+        kunder|medarbetar*|musteri*|sirket*|calisan*|pazarlama|公司|客户|营销|员工|会议|销售|商业|会社|顧客|会議|営業|社員|\
+        マーケティング|取引先|회사|고객|회의|마케팅|직원|영업|*شركة*|*عملاء*|*تسويق*|*موظف**|कंपनी*|ग्राहक*|บริษัท|ลูกค้า|\
+        การตลาด|εταιρει*|πελατ*",
+    ),
+    (
+        Topic::Business,
+        1.5,
+        "customer*|sales|employee*|meeting*|manager|hiring|interview*|company|companies|business|client*|\
+        salary|colleague*|agenda|workplace|product description|boss|team|ceo|retail|campaign|strategy|\
+        promotion|office|chef|gehalt|salaire|sueldo|stipendio|salario|зарплат*|начальник*",
+    ),
+    (
+        Topic::Humanities,
+        3.0,
+        "philosoph*|kant|plato|aristotle|nietzsche|shakespeare|renaissance|medieval|roman empire|\
+        world war|french revolution|literature|literary|poem*|poet*|sonnet|haiku|painting*|painter*|\
+        etymology|linguistic*|archaeolog*|mytholog*|ethic*|religion*|bible|history of|historian*|\
+        civil war|ancient|dynasty|napoleon|sculpture|symphony|composer*|art history|anthropolog*|\
+        grammar|theology|baroque|novel|novelist|geschichte|gedicht*|literatur*|weltkrieg|kaiser|\
+        jahrhundert|malerei|litterature|poeme*|guerre mondiale|siecle|peinture|roman historique|\
+        philosophie|poema*|filosof*|literatura|guerra mundial|pintura|siglo|letteratura|poesia*|pittura|\
+        secolo|rinascimento|seculo|poesie|geschiedenis|wereldoorlog|gedicht|filozof*|histori*|wiersz*|\
+        wojn*|истори*|философ*|литератур*|стих*|поэ*|войн*|век|historia|dikt|litteratur|varldskrig*|\
+        tarih*|felsefe*|siir*|savas*|edebiyat*|历史|哲学|文学|诗|艺术|朝代|战争|唐朝|歴史|詩|芸術|俳句|江戸|戦争|역사|철학|문학|예술|전쟁|\
+        조선|*تاريخ*|*فلسفة*|*قصيدة*|أدب|حرب|इतिहास*|कविता*|दर्शन*|साहित्य*|ประวัติศาสตร์|ปรัชญา|บทกวี|\
+        ιστορι*|φιλοσοφ*|ποιημα*|λογοτεχν*",
+    ),
+    (
+        Topic::Humanities,
+        1.5,
+        "history|war|empire|emperor|revolution|king|queen|century|art|artist*|music|musical|culture|\
+        cultural|essay|story|poetry|church|language|theatre|krieg|kunst|kultur|guerre|roi|reine|\
+        histoire|art moderne|guerra|rey|reina|cultura|arte|storia|re di|musica|kultura|музык*|культур*|\
+        文化|音楽|음악|문화",
+    ),
+];
