@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use router_core::attempt::FailureKind;
 use router_core::chat::{Conversation, DialectId, Envelope, Usage};
 use router_core::money::Usd;
@@ -65,6 +65,9 @@ impl Request {
     }
 }
 
+/// The header that carries the caller's id of a request; OpenAI documents it, others ignore it.
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
+
 /// Time limits of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -96,6 +99,8 @@ pub struct Call {
     pub meta: ReplyMeta,
     /// For the cost shown in a JSON answer.
     pub cost: CostOf,
+    /// Our id of the attempt, sent as `x-client-request-id`: what to name when asking a provider about it.
+    pub tag: HeaderValue,
 }
 
 /// An attempt that failed.
@@ -115,12 +120,14 @@ pub struct Fault {
     /// The request cannot be written in the deployment's dialect, which the gate could not see; nothing was sent. Another
     /// dialect may answer it, and it says nothing about the deployment.
     pub inexpressible: bool,
+    /// The request may have reached the provider, so that it may be billed.
+    pub sent: bool,
 }
 
 impl Fault {
     pub(super) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { kind, retry_after: None, status: None, message, code: None, inexpressible: false }
+        Self { kind, retry_after: None, status: None, message, code: None, inexpressible: false, sent: true }
     }
 
     /// A dialect's fault, in a reply with this status.
@@ -135,7 +142,8 @@ impl Fault {
 
 impl From<TransportError> for Fault {
     fn from(error: TransportError) -> Self {
-        Self::new(error.kind, error.message)
+        // A body that broke off had begun; everything else happened before an answer, mostly before anything was sent.
+        Self { sent: error.kind == FailureKind::Truncated, ..Self::new(error.kind, error.message) }
     }
 }
 
@@ -163,7 +171,8 @@ pub enum Reply {
 /// Everything that is not an answer, by kind.
 pub async fn send(transport: &dyn Transport, call: Call) -> Result<Reply, Fault> {
     let stream = call.request.envelope.stream;
-    let outbound = outbound(&call)?;
+    let mut outbound = outbound(&call)?;
+    outbound.headers.insert(CLIENT_REQUEST_ID, call.tag.clone());
     let started = Instant::now();
     let limit = if stream { call.limits.first_byte } else { call.limits.answer };
     let inbound = timeout_at(started + limit, transport.send(outbound)).await.map_err(|_| late(stream))??;
