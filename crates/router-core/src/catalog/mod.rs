@@ -97,6 +97,7 @@ pub struct Quality {
 /// Time limits of a model or a deployment, in milliseconds; what is absent is as in `reliability.time_limits`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "OwnTimeLimits")]
 pub struct TimeLimits {
     /// From sending a streamed request to the first byte of its body. A ping counts as a byte.
     #[serde(skip_serializing_if = "Option::is_none")]
