@@ -127,6 +127,15 @@ impl Engine {
             let text = format!("this key may not use the model \"{model}\"");
             return Err(ApiError::new("model_not_allowed", text).at("/model"));
         }
+        let options = &input.options;
+        if let Some(tier) = options.tier.as_ref().filter(|tier| self.compiled.tier_named(tier).is_none()) {
+            return Err(ApiError::new("invalid_request", format!("there is no tier \"{tier}\"")).at("/router/tier"));
+        }
+        let unknown = |name: &&String| select::resolve(&self.compiled, name).is_none();
+        if let Some(name) = options.fallbacks.iter().find(unknown) {
+            let text = format!("there is no model \"{name}\" to fall back to");
+            return Err(ApiError::new("invalid_request", text).at("/router/fallbacks"));
+        }
         Ok(select::decide(&self.compiled, input))
     }
 

@@ -207,7 +207,9 @@ pub trait Encoder: Send {
 pub fn upstream(id: DialectId) -> Option<&'static dyn Upstream> {
     match id {
         DialectId::OpenaiChat => Some(&openai_chat::OpenaiChat),
-        DialectId::OpenaiResponses | DialectId::Anthropic | DialectId::Gemini | DialectId::Bedrock => None,
+        DialectId::Anthropic => Some(&anthropic::Anthropic),
+        DialectId::Gemini => Some(&gemini::Gemini),
+        DialectId::OpenaiResponses | DialectId::Bedrock => None,
     }
 }
 
