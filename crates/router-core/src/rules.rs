@@ -47,3 +47,13 @@ pub struct Rule {
     /// What to use.
     pub then: Use,
 }
+
+/// The index of the first rule whose schema the attributes satisfy. (Replaced by the rules module's own.)
+pub fn first_match(rules: &[Rule], attributes: &serde_json::Value) -> Option<usize> {
+    rules.iter().position(|rule| rule.validator.is_valid(attributes))
+}
+
+/// The path of the first condition of this rule that the attributes fail; empty when none does. (Replaced likewise.)
+pub fn failed_path(rule: &Rule, attributes: &serde_json::Value) -> String {
+    rule.validator.iter_errors(attributes).next().map(|e| e.instance_path().to_string()).unwrap_or_default()
+}

@@ -1,10 +1,14 @@
-//! The result of `decide`: a plan, and a verdict for every deployment.
+//! The result of `decide`: a plan, and a verdict for every deployment considered.
 
+use std::fmt;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+use super::input::DeploymentState;
+use crate::capability::Capabilities;
+use crate::chat::DialectId;
 use crate::compiled::DeploymentIdx;
 use crate::money::Usd;
 
@@ -46,6 +50,30 @@ pub enum Reason {
     QualityNotReached,
 }
 
+impl Reason {
+    /// The public name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotInSet => "not_in_set",
+            Self::NotAllowed => "not_allowed",
+            Self::RegionNotAllowed => "region_not_allowed",
+            Self::Simulated => "simulated",
+            Self::CapabilityMissing => "capability_missing",
+            Self::DialectCannotExpress => "dialect_cannot_express",
+            Self::ContextTooLong => "context_too_long",
+            Self::OverCostCeiling => "over_cost_ceiling",
+            Self::Unpriced => "unpriced",
+            Self::BreakerOpen => "breaker_open",
+            Self::Suspect => "suspect",
+            Self::RateSpent => "rate_spent",
+            Self::ConcurrencySpent => "concurrency_spent",
+            Self::TooSlow => "too_slow",
+            Self::BelowQuality => "below_quality",
+            Self::QualityNotReached => "quality_not_reached",
+        }
+    }
+}
+
 /// The three classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -71,6 +99,79 @@ pub struct ScoreParts {
     pub total: f64,
 }
 
+/// What exactly a reason is about: the capability, the limit and the value. Text only when it is read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Detail {
+    /// The capabilities missing.
+    Capabilities(Capabilities),
+    /// The dialect that cannot express the request.
+    Dialect(DialectId),
+    /// Where it runs; `None`: not known.
+    Region(Option<Arc<str>>),
+    /// Input tokens expected, over the longest input.
+    Tokens {
+        /// Longest input.
+        limit: u64,
+        /// Expected.
+        value: u64,
+    },
+    /// Cost expected, over the most the request may cost.
+    Cost {
+        /// Most it may cost.
+        limit: Usd,
+        /// Expected.
+        value: Usd,
+    },
+    /// p95 of total time in milliseconds, over the latency budget.
+    Millis {
+        /// Latency budget.
+        limit: u64,
+        /// p95 of total time.
+        value: u64,
+    },
+    /// Predicted quality, below the quality wanted.
+    Quality {
+        /// Wanted.
+        limit: f64,
+        /// Predicted.
+        value: f64,
+    },
+    /// Where its breaker stands, and milliseconds until it may be called again (0: not known).
+    State(DeploymentState, u32),
+    /// Milliseconds until its limit has room again (0: not known).
+    Back(u32),
+}
+
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Capabilities(missing) => {
+                for (at, name) in missing.names().enumerate() {
+                    write!(f, "{}{name}", if at == 0 { "" } else { ", " })?;
+                }
+                Ok(())
+            }
+            Self::Dialect(dialect) => f.write_str(dialect.name()),
+            Self::Region(Some(region)) => write!(f, "it runs in {region}"),
+            Self::Region(None) => f.write_str("where it runs is not known"),
+            Self::Tokens { limit, value } => write!(f, "{value} input tokens, at most {limit}"),
+            Self::Cost { limit, value } => write!(f, "{value} USD expected, at most {limit}"),
+            Self::Millis { limit, value } => write!(f, "p95 {value} ms, wanted {limit} ms"),
+            Self::Quality { limit, value } => write!(f, "{value:.3}, wanted {limit:.3}"),
+            Self::State(state, 0) => f.write_str(state.name()),
+            Self::State(state, ms) => write!(f, "{}, back in {ms} ms", state.name()),
+            Self::Back(0) => f.write_str("back as soon as there is room"),
+            Self::Back(ms) => write!(f, "back in {ms} ms"),
+        }
+    }
+}
+
+impl Serialize for Detail {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// One deployment's verdict.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Verdict {
@@ -81,7 +182,7 @@ pub struct Verdict {
     /// The first reason against it, if any.
     pub reason: Option<Reason>,
     /// What exactly: the capability, the limit and the value.
-    pub detail: Option<String>,
+    pub detail: Option<Detail>,
     /// Score of a ranked or deferred one.
     pub score: Option<ScoreParts>,
     /// Expected cost, when priced.
@@ -103,6 +204,13 @@ pub struct RoutePlan {
     pub deferred: Vec<DeploymentIdx>,
 }
 
+impl RoutePlan {
+    /// All, in the order to try them.
+    pub fn iter(&self) -> impl Iterator<Item = DeploymentIdx> + '_ {
+        self.ranked.iter().chain(&self.deferred).copied()
+    }
+}
+
 /// What was decided and why.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Decision {
@@ -110,11 +218,10 @@ pub struct Decision {
     pub rule: Option<Arc<str>>,
     /// The tier chosen from, if any.
     pub tier: Option<Arc<str>>,
-    /// Rules passed over, each with the path of the first condition that failed.
-    pub rules_passed_over: Vec<(Arc<str>, String)>,
-    /// The order to try.
+    /// The order to try. With `no_fallbacks` it holds one deployment at most.
     pub plan: RoutePlan,
-    /// One per deployment of the configuration.
+    /// One per candidate, each once: the model's own in the order given, then those of its fallbacks. Every deployment
+    /// that is not here was refused as [`Reason::NotInSet`].
     pub verdicts: Vec<Verdict>,
     /// Hard limit from the rule, in milliseconds, if tighter than the request's.
     pub deadline_ms: Option<u64>,
@@ -122,4 +229,11 @@ pub struct Decision {
     pub no_fallbacks: bool,
     /// Most the request may cost.
     pub max_cost: Option<Usd>,
+}
+
+impl Decision {
+    /// The verdict on a deployment; `None`: refused as [`Reason::NotInSet`].
+    pub fn verdict(&self, deployment: DeploymentIdx) -> Option<&Verdict> {
+        self.verdicts.iter().find(|verdict| verdict.deployment == deployment)
+    }
 }

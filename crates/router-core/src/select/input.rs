@@ -70,6 +70,21 @@ pub enum DeploymentState {
     Suspect,
 }
 
+impl DeploymentState {
+    /// The public name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+            Self::HalfOpenBusy => "half_open_busy",
+            Self::Ramp => "ramp",
+            Self::RampHeld => "ramp_held",
+            Self::Suspect => "suspect",
+        }
+    }
+}
+
 /// Which configuration, catalog and model made a decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Hashes {

@@ -1,0 +1,181 @@
+//! Refused, deferred, or neither: the checks on one candidate, in the order of DESIGN D3, the first reason counting.
+
+use super::decision::{Detail, Reason, ScoreParts, Verdict, VerdictKind};
+use super::input::{DecisionInput, DeploymentState, DeploymentView};
+use super::scope::Group;
+use super::score;
+use super::set::Set;
+use super::target::allowed;
+use crate::capability::Capabilities;
+use crate::compiled::{Compiled, Deployment, DeploymentIdx};
+use crate::cost;
+use crate::money::Usd;
+
+/// By how much an estimate may be over a window before the deployment is refused, in percent: the estimate's own error
+/// (see `tokens`). Inside that margin the provider is the judge, and `too_long` goes on to a longer window.
+const WINDOW_MARGIN_PERCENT: u64 = 15;
+
+/// A reason, and what exactly.
+pub(super) type Against = (Reason, Option<Detail>);
+
+/// What all candidates of one request are judged by.
+pub(super) struct Judge<'a> {
+    compiled: &'a Compiled,
+    input: &'a DecisionInput,
+    /// Deployments the key may be answered by; `None`: all.
+    allowed: Option<Set>,
+    needs: Capabilities,
+    /// Input tokens, o200k-equivalent.
+    estimate: u64,
+    max_cost: Option<Usd>,
+    /// There are real deployments in the model's own set.
+    real: bool,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(
+        compiled: &'a Compiled,
+        input: &'a DecisionInput,
+        max_cost: Option<Usd>,
+        real: bool,
+    ) -> Self {
+        Self {
+            compiled,
+            input,
+            allowed: allowed(compiled, &input.key_models),
+            needs: input.attributes.capabilities.unwrap_or_default() | input.options.required_capabilities,
+            estimate: input.stats.estimate(),
+            max_cost,
+            real,
+        }
+    }
+
+    /// The verdict on one candidate, its place in the order and its propensity still open.
+    pub(super) fn verdict(&self, idx: DeploymentIdx, group: &Group<'_>) -> Verdict {
+        let deployment = self.compiled.deployment(idx);
+        let view = self.view(idx);
+        let input_tokens = cost::scaled(self.estimate, deployment, self.input);
+        let cost = cost::expected_for(deployment, self.input, input_tokens);
+        let quality = deployment.quality.filter(|quality| !quality.is_nan());
+        let mut verdict = Verdict {
+            deployment: idx,
+            kind: VerdictKind::Ranked,
+            reason: None,
+            detail: None,
+            score: None,
+            cost,
+            quality,
+            propensity: 0.0,
+            input_tokens,
+        };
+        let refused = self
+            .not_allowed(idx, deployment, group)
+            .or_else(|| self.cannot(deployment, input_tokens))
+            .or_else(|| self.too_dear(cost));
+        let against = match refused {
+            Some(against) => Some((VerdictKind::Refused, against)),
+            None => deferred(&view, group.latency_budget_ms).map(|against| (VerdictKind::Deferred, against)),
+        };
+        if let Some((kind, (reason, detail))) = against {
+            (verdict.kind, verdict.reason, verdict.detail) = (kind, Some(reason), detail);
+        }
+        if verdict.kind != VerdictKind::Refused {
+            verdict.score = Some(self.score(cost, &view));
+        }
+        verdict
+    }
+
+    /// What the board says; a deployment the board does not know yet is as good as new.
+    pub(super) fn view(&self, idx: DeploymentIdx) -> DeploymentView {
+        self.input.board.get(idx.get()).copied().unwrap_or_default()
+    }
+
+    fn score(&self, cost: Option<Usd>, view: &DeploymentView) -> ScoreParts {
+        score::parts(cost, view.mean_total_ms, self.compiled.selection.usd_per_second)
+    }
+
+    fn not_allowed(&self, idx: DeploymentIdx, deployment: &Deployment, group: &Group<'_>) -> Option<Against> {
+        if deployment.simulated && self.real {
+            return Some((Reason::Simulated, None));
+        }
+        if self.allowed.as_ref().is_some_and(|allowed| !allowed.contains(idx)) {
+            return Some((Reason::NotAllowed, None));
+        }
+        let inside = |regions: &[String]| {
+            regions.is_empty()
+                || deployment.region.as_deref().is_some_and(|own| regions.iter().any(|region| region == own))
+        };
+        let limits = [&*self.input.key_regions, &*self.input.options.regions, group.regions];
+        (!limits.into_iter().all(inside))
+            .then(|| (Reason::RegionNotAllowed, Some(Detail::Region(deployment.region.clone()))))
+    }
+
+    fn cannot(&self, deployment: &Deployment, input_tokens: u64) -> Option<Against> {
+        let missing = self.needs - deployment.capabilities;
+        if !missing.is_empty() {
+            return Some((Reason::CapabilityMissing, Some(Detail::Capabilities(missing))));
+        }
+        let provider = self.compiled.providers.get(usize::from(deployment.provider_idx));
+        if let Some(dialect) = provider.map(|p| p.dialect).filter(|d| self.input.barred_dialects.contains(d))
+        {
+            return Some((Reason::DialectCannotExpress, Some(Detail::Dialect(dialect))));
+        }
+        let limit = deployment.max_input_tokens?;
+        let margin = (u128::from(limit) * u128::from(WINDOW_MARGIN_PERCENT)).div_ceil(100);
+        (u128::from(input_tokens) > u128::from(limit) + margin)
+            .then_some((Reason::ContextTooLong, Some(Detail::Tokens { limit, value: input_tokens })))
+    }
+
+    fn too_dear(&self, cost: Option<Usd>) -> Option<Against> {
+        match (cost, self.max_cost) {
+            (Some(value), Some(limit)) if value > limit => {
+                Some((Reason::OverCostCeiling, Some(Detail::Cost { limit, value })))
+            }
+            (None, limit) if limit.is_some() || self.input.budget_left.is_some() => {
+                Some((Reason::Unpriced, None))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Why it is called only when no ranked one is left, if so. Half open with the ticket free, and inside the ramp's share,
+/// it is ranked.
+fn deferred(view: &DeploymentView, latency_budget_ms: Option<u64>) -> Option<Against> {
+    use DeploymentState as S;
+    let back = view.returns_in_ms;
+    match view.state {
+        S::Open | S::HalfOpenBusy | S::RampHeld => {
+            return Some((Reason::BreakerOpen, Some(Detail::State(view.state, back))));
+        }
+        S::Suspect => return Some((Reason::Suspect, None)),
+        S::Closed | S::HalfOpen | S::Ramp => {}
+    }
+    if view.rate_spent {
+        return Some((Reason::RateSpent, Some(Detail::Back(back))));
+    }
+    if view.concurrency_spent {
+        return Some((Reason::ConcurrencySpent, Some(Detail::Back(back))));
+    }
+    let value = u64::from(view.p95_total_ms);
+    let limit = latency_budget_ms.filter(|limit| value > *limit)?;
+    Some((Reason::TooSlow, Some(Detail::Millis { limit, value })))
+}
+
+/// Milliseconds after which a deferred deployment is expected to be worth calling, where the board does not know: a place
+/// comes free when one of the attempts in flight ends; a suspect one is known to be well or sick by its first-byte limit;
+/// a slow one, or one outside its ramp's share, can be called at once.
+pub(super) fn returns_in_ms(reason: Option<Reason>, view: &DeploymentView, deployment: &Deployment) -> u64 {
+    let known = u64::from(view.returns_in_ms);
+    let guess = match reason {
+        Some(Reason::ConcurrencySpent) => u64::from(view.mean_total_ms) / u64::from(view.in_flight.max(1)),
+        Some(Reason::Suspect) => {
+            u64::try_from(deployment.time_limits.first_byte.as_millis()).unwrap_or(u64::MAX)
+        }
+        Some(Reason::BreakerOpen) if view.state == DeploymentState::HalfOpenBusy => {
+            u64::from(view.mean_total_ms)
+        }
+        _ => 0,
+    };
+    if known > 0 { known } else { guess }
+}

@@ -1,0 +1,83 @@
+//! What a requested name means, and whether a key may ask for it and be answered by what.
+
+use super::set::Set;
+use crate::compiled::{Compiled, DeploymentIdx, Model};
+
+/// The name by which the rules decide.
+pub const AUTO: &str = "auto";
+
+/// What a requested model name stands for.
+#[derive(Clone, Copy, Debug)]
+pub enum Target<'a> {
+    /// The rules decide: `auto` itself (`None`), or a name under `models` that is decided like it.
+    Auto(Option<&'a Model>),
+    /// A name under `models`: its deployments.
+    Model(&'a Model),
+    /// Exactly this deployment.
+    Deployment(DeploymentIdx),
+}
+
+/// What a requested name means; `None`: nobody knows it (404 `model_not_found`).
+///
+/// A name under `models` comes before a deployment's id.
+pub fn resolve<'a>(compiled: &'a Compiled, name: &str) -> Option<Target<'a>> {
+    if let Some(model) = compiled.models.get(name) {
+        let by_rules = model.auto || model.rules;
+        return Some(if by_rules { Target::Auto(Some(model)) } else { Target::Model(model) });
+    }
+    if name == AUTO {
+        return Some(Target::Auto(None));
+    }
+    compiled.deployment_named(name).map(Target::Deployment)
+}
+
+/// Whether a key limited to `key_models` may ask for this name; if not: 403 `model_not_allowed`. An empty list allows
+/// everything.
+///
+/// A name may be asked for when it is listed. Beside that, a deployment may be asked for by its id when a listed model or
+/// tier holds it, and `auto` (or a model decided like it) when a tier is listed, since a tier has no other door.
+pub fn may_ask(compiled: &Compiled, name: &str, key_models: &[String]) -> bool {
+    if key_models.is_empty() || key_models.iter().any(|listed| listed == name) {
+        return true;
+    }
+    match resolve(compiled, name) {
+        Some(Target::Auto(_)) => key_models.iter().any(|listed| compiled.tier_named(listed).is_some()),
+        Some(Target::Deployment(idx)) => {
+            let mut held = Set::default();
+            for listed in key_models {
+                held.extend(deployments(compiled, listed).iter().copied());
+            }
+            held.contains(idx)
+        }
+        Some(Target::Model(_)) | None => false,
+    }
+}
+
+/// The deployments that may answer a key limited to `key_models`; `None`: all.
+///
+/// The union of what the names hold. `auto`, or a model decided like it without deployments of its own, holds all: to
+/// bound what `auto` may use, list tiers in its place.
+pub(super) fn allowed(compiled: &Compiled, key_models: &[String]) -> Option<Set> {
+    let mut set = Set::default();
+    if key_models.is_empty() {
+        return None;
+    }
+    for name in key_models {
+        let held = deployments(compiled, name);
+        if held.is_empty() && matches!(resolve(compiled, name), Some(Target::Auto(_))) {
+            return None;
+        }
+        set.extend(held.iter().copied());
+        set.extend(compiled.deployment_named(name));
+    }
+    Some(set)
+}
+
+/// The deployments listed under this model or tier name; empty for any other name.
+fn deployments<'a>(compiled: &'a Compiled, name: &str) -> &'a [DeploymentIdx] {
+    if let Some(model) = compiled.models.get(name) {
+        return &model.deployments;
+    }
+    let tier = compiled.tier_named(name).and_then(|at| compiled.tiers.get(usize::from(at)));
+    tier.map_or(&[], |tier| &tier.deployments)
+}
