@@ -3,6 +3,8 @@
 //! `Upstream` is the side that speaks to providers, `Client` the side that speaks to applications. What a dialect
 //! cannot express it refuses by name, before anything is sent.
 
+pub mod openai_chat;
+
 use bytes::Bytes;
 use router_core::attempt::FailureKind;
 use router_core::capability::Capabilities;
@@ -187,4 +189,20 @@ pub trait Encoder: Send {
 
     /// Appends the end: usage when asked for, and the terminal event.
     fn end(&mut self, usage: Option<&Usage>, cost: Option<Usd>, out: &mut Vec<u8>);
+}
+
+/// The dialect spoken to providers under this id, if it is built.
+pub fn upstream(id: DialectId) -> Option<&'static dyn Upstream> {
+    match id {
+        DialectId::OpenaiChat => Some(&openai_chat::OpenaiChat),
+        DialectId::OpenaiResponses | DialectId::Anthropic | DialectId::Gemini | DialectId::Bedrock => None,
+    }
+}
+
+/// The dialect spoken to applications under this id, if it is built.
+pub fn client(id: DialectId) -> Option<&'static dyn Client> {
+    match id {
+        DialectId::OpenaiChat => Some(&openai_chat::OpenaiChat),
+        DialectId::OpenaiResponses | DialectId::Anthropic | DialectId::Gemini | DialectId::Bedrock => None,
+    }
 }
