@@ -11,6 +11,12 @@ use router_core::capability::Capabilities;
 use router_core::chat::{Answer, Conversation, Delta, DialectId, Envelope, Usage};
 use router_core::money::Usd;
 
+pub mod anthropic;
+mod common;
+pub mod gemini;
+#[cfg(test)]
+mod testkit;
+
 /// What a request body is written for.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteFor<'a> {
@@ -89,6 +95,12 @@ pub trait Upstream: Send + Sync {
 
     /// Reads an error answer (status other than 2xx).
     fn error(&self, status: u16, body: &[u8]) -> ReplyFault;
+
+    /// When the body of an error answer says after how long asking again makes sense, in milliseconds: for providers
+    /// that say it nowhere else. A header that says so goes before it.
+    fn retry_after_ms(&self, _body: &[u8]) -> Option<u64> {
+        None
+    }
 }
 
 /// A stream being read.
