@@ -18,7 +18,7 @@ pub(crate) fn open(id: u128, attempt: u32) -> LedgerRecord {
 
 pub(crate) fn open_record(id: u128, attempt: u32) -> OpenRecord {
     OpenRecord {
-        request: RequestId(id),
+        request: request_id(id),
         attempt,
         at: second(id),
         deployment: "p/m".into(),
@@ -36,7 +36,7 @@ pub(crate) fn open_record(id: u128, attempt: u32) -> OpenRecord {
 /// An attempt's end: 100 ms after its beginning, 10 tokens in, 5 out.
 pub(crate) fn close(id: u128, attempt: u32, outcome: Outcome, nano: i64) -> LedgerRecord {
     LedgerRecord::Close(CloseRecord {
-        request: RequestId(id),
+        request: request_id(id),
         attempt,
         at: Timestamp::from_micros(second(id).as_micros() + 100_000),
         outcome,
@@ -52,7 +52,7 @@ pub(crate) fn close(id: u128, attempt: u32, outcome: Outcome, nano: i64) -> Ledg
 /// A request's end: `ms` after its beginning, reference cost one USD.
 pub(crate) fn request(id: u128, ms: u64, outcome: &str) -> LedgerRecord {
     LedgerRecord::Request(RequestRecord {
-        request: RequestId(id),
+        request: request_id(id),
         at: second(id),
         ended: Timestamp::from_micros(second(id).as_micros() + ms * 1_000),
         model: "auto".into(),
@@ -69,6 +69,11 @@ pub(crate) fn request(id: u128, ms: u64, outcome: &str) -> LedgerRecord {
         overhead_us: 80,
         simulated: false,
     })
+}
+
+/// As a UUIDv7 of that second, with `id` at its end.
+fn request_id(id: u128) -> RequestId {
+    RequestId(u128::from(second(id).as_micros() / 1_000) << 80 | id)
 }
 
 pub(crate) fn second(id: u128) -> Timestamp {
@@ -175,7 +180,7 @@ pub(crate) async fn rows(ledger: &dyn Ledger) -> Vec<(u128, u32, &'static str, i
     let rows = ledger.attempts(Timestamp::ZERO, u32::MAX, None).await.unwrap();
     let row = |row: &crate::AttemptRow| {
         let (outcome, cost) = row.close.as_ref().map_or(("open", 0), |c| (c.outcome.name(), c.cost.nano()));
-        (row.open.request.0, row.open.attempt, outcome, cost)
+        (row.open.request.0 & 0xffff_ffff, row.open.attempt, outcome, cost)
     };
     rows.iter().map(row).collect()
 }
@@ -212,7 +217,7 @@ async fn rows_come_back_as_they_were(ledger: &dyn Ledger) {
     }
     let rows = ledger.attempts(Timestamp::ZERO, 1_000, None).await.unwrap();
     assert_eq!(rows.len(), expected.len());
-    assert!(rows.is_sorted_by_key(|row| row.open.at));
+    assert!(rows.is_sorted_by_key(|row| (row.open.request, row.open.attempt)));
     for row in rows {
         let (open, close) = &expected[&(row.open.request, row.open.attempt)];
         assert_eq!((&row.open, row.close.as_ref()), (open, Some(close)));
@@ -298,7 +303,7 @@ async fn lists_go_on_after_a_cursor(ledger: &dyn Ledger) {
         let Some(last) = page.last() else { break };
         assert!(page.len() <= 7);
         cursor = Some(last.cursor());
-        seen.extend(page.iter().map(|row| (row.open.request.0, row.open.attempt)));
+        seen.extend(page.iter().map(|row| (row.open.request.0 & 0xffff_ffff, row.open.attempt)));
     }
     let all: Vec<_> = (2..=50).flat_map(|id| [(id, 1), (id, 2), (id, 3)]).collect();
     assert_eq!(seen, all);
