@@ -123,11 +123,14 @@ fn load_with(source: &Source, sources: &dyn Sources) -> Result<Loaded, Unusable>
     let unusable = |problems| Unusable { source: source.clone(), problems };
     let one = |message: String| unusable(vec![Problem::new("", message)]);
     let text = match source {
-        Source::File(path) => std::fs::read_to_string(path).map_err(|e| one(format!("cannot be read: {e}")))?,
+        Source::File(path) => {
+            std::fs::read_to_string(path).map_err(|e| one(format!("cannot be read: {e}")))?
+        }
         Source::Embedded => DEFAULT_CONFIG.to_owned(),
         Source::Text { text, .. } => text.clone(),
     };
-    let mut value: Value = serde_saphyr::from_str(&text).map_err(|e| one(format!("is not YAML or JSON: {e}")))?;
+    let mut value: Value =
+        serde_saphyr::from_str(&text).map_err(|e| one(format!("is not YAML or JSON: {e}")))?;
     if value.is_null() {
         value = Value::Object(serde_json::Map::new());
     }
