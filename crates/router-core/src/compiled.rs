@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attributes::AttributeSet;
 use crate::capability::Capabilities;
+use crate::catalog;
 use crate::chat::DialectId;
 use crate::money::Usd;
 use crate::price::PriceList;
@@ -87,6 +88,20 @@ pub struct TimeLimits {
     pub idle: Duration,
 }
 
+impl TimeLimits {
+    /// These, with what is written over them.
+    #[must_use]
+    pub fn under(self, over: catalog::TimeLimits) -> Self {
+        let ms = |written: Option<u64>, own| written.map_or(own, Duration::from_millis);
+        Self {
+            connect: self.connect,
+            first_byte: ms(over.first_byte_ms, self.first_byte),
+            answer: ms(over.answer_ms, self.answer),
+            idle: ms(over.idle_ms, self.idle),
+        }
+    }
+}
+
 /// A provider that is on.
 #[derive(Clone, Debug)]
 pub struct Provider {
@@ -134,6 +149,8 @@ pub struct Model {
     pub auto_quality: Option<f64>,
     /// Decided like `auto`.
     pub auto: bool,
+    /// Time limits of requests for it, in force over those of the deployment.
+    pub time_limits: catalog::TimeLimits,
 }
 
 /// A named set of deployments.
@@ -226,6 +243,9 @@ pub struct ClientKey {
     pub rpm: Option<u64>,
 }
 
+/// The simulated provider's deployment for names of which it knows nothing.
+pub const ANY: &str = "any";
+
 /// Everything `decide` needs, checked. Cheap to share, never changed.
 #[derive(Debug)]
 pub struct Compiled {
@@ -262,10 +282,22 @@ impl Compiled {
         &self.deployments[idx.get()]
     }
 
-    /// The deployment with this id.
+    /// The deployment with this id. The simulated provider answers to every name: one of which it knows nothing is its
+    /// deployment `any`.
     pub fn deployment_named(&self, id: &str) -> Option<DeploymentIdx> {
-        let at = self.deployments.binary_search_by(|d| (*d.id).cmp(id)).ok()?;
+        let find = |id: &str| self.deployments.binary_search_by(|d| (*d.id).cmp(id)).ok();
+        let at = find(id).or_else(|| {
+            let (provider, _) = id.split_once('/').filter(|(_, name)| !name.is_empty())?;
+            let simulated = self.providers.iter().any(|p| p.simulated && &*p.name == provider);
+            find(&format!("{provider}/{ANY}")).filter(|_| simulated)
+        })?;
         u16::try_from(at).ok().map(DeploymentIdx)
+    }
+
+    /// Time limits of a request for a model (as in [`Compiled::models`], if it is one) on a deployment.
+    pub fn time_limits(&self, model: &str, on: DeploymentIdx) -> TimeLimits {
+        let over = self.models.get(model).map(|m| m.time_limits).unwrap_or_default();
+        self.deployment(on).time_limits.under(over)
     }
 
     /// The tier with this name.

@@ -63,6 +63,7 @@ impl Rates {
 
 /// Rates that apply to the whole request once its input is longer than a bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("additionalProperties" = false))]
 pub struct LongContext {
     /// Applies when `input_tokens` is greater than this.
     pub above_input_tokens: u64,
