@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use hyper::header::{HeaderValue, RETRY_AFTER};
 use router_core::capability::Capabilities;
 use router_core::chat::FinishReason;
-use secrecy::SecretString;
+use router_core::config::Secret;
 
 use super::*;
 use crate::dialect::{Client, ScanLimits, openai_chat::OpenaiChat};
@@ -85,7 +85,7 @@ fn call(request: &str, idle: Duration) -> Call {
         host: None,
         dialect: DialectId::OpenaiChat,
         base_url: "https://host.test/v1",
-        credential: Some(SecretString::from(SECRET)),
+        credential: Some(Secret::new(SECRET.into())),
         upstream_model: "up",
         capabilities: Capabilities::empty(),
         max_output_tokens: Some(1000),
@@ -312,7 +312,7 @@ fn targets_that_cannot_be_called_are_refused() {
         host: Some("openai"),
         dialect: DialectId::OpenaiChat,
         base_url,
-        credential: Some(SecretString::from(credential)),
+        credential: Some(Secret::new(credential.into())),
         upstream_model: model,
         capabilities: Capabilities::empty(),
         max_output_tokens: None,
@@ -326,6 +326,101 @@ fn targets_that_cannot_be_called_are_refused() {
     assert_eq!(error(bedrock), TargetError::Dialect("bedrock"));
     let target = Target::new(&spec("https://x", "m", "top-secret")).unwrap();
     assert!(!format!("{target:?}").contains("top-secret"));
+}
+
+fn anthropic(request: &str) -> Call {
+    let target = Target::new(&TargetSpec {
+        host: Some("anthropic"),
+        dialect: DialectId::Anthropic,
+        base_url: "https://host.test/v1",
+        credential: Some(Secret::new(SECRET.into())),
+        upstream_model: "up",
+        capabilities: Capabilities::TOOLS,
+        max_output_tokens: Some(1000),
+    });
+    let call = call(request, LONG);
+    let meta = ReplyMeta { include_usage: call.request.envelope().include_usage, ..call.meta.clone() };
+    Call { target: Arc::new(target.unwrap()), meta, ..call }
+}
+
+#[tokio::test]
+async fn a_stream_of_another_dialect_is_written_in_the_clients() {
+    let events = [
+        r#"{"type":"message_start","message":{"id":"msg","type":"message","role":"assistant","model":"up","content":[],"stop_reason":null,"usage":{"input_tokens":5,"output_tokens":1}}}"#,
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hello"}}"#,
+        r#"{"type":"content_block_stop","index":0}"#,
+        r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#,
+        r#"{"type":"message_stop"}"#,
+    ];
+    let body: String = events
+        .iter()
+        .map(|data| {
+            let name = data.split('"').nth(3).unwrap();
+            format!("event: {name}\ndata: {data}\n\n")
+        })
+        .collect();
+    let upstream = Scripted::sse(&body).bytewise();
+    let Reply::Stream(mut reply) = send(&upstream, anthropic(ASK_USAGE)).await.unwrap() else {
+        panic!("not a stream")
+    };
+    let mut items = Vec::new();
+    while let Some(item) = reply.next().await.unwrap() {
+        items.push(item);
+    }
+    let text = bytes(&items);
+    let (role, rest) = text.split_once("\n\n").unwrap();
+    assert!(role.contains(r#""delta":{"role":"assistant""#), "{text}");
+    assert!(
+        rest.contains(r#""delta":{"content":"hello"}"#) && rest.contains(r#""finish_reason":"stop""#),
+        "{text}"
+    );
+    assert_eq!(reply.shown().text(), "hello");
+    let usage = reply.usage().unwrap();
+    assert_eq!((usage.input_tokens, usage.output_tokens), (5, 2));
+    let end = String::from_utf8(reply.take_end(Some(Usd::from_nano(5))).to_vec()).unwrap();
+    assert!(end.contains(r#""completion_tokens":2"#) && end.contains(r#""cost":0.000000005"#), "{end}");
+    assert!(end.ends_with(DONE));
+    let seen = upstream.seen.lock().unwrap();
+    let (url, headers, sent) = &seen[0];
+    assert_eq!(url, "https://host.test/v1/messages");
+    assert_eq!(
+        (headers["x-api-key"].to_str().unwrap(), &headers["anthropic-version"]),
+        (SECRET, &HeaderValue::from_static("2023-06-01"))
+    );
+    assert!(sent.contains(r#""max_tokens":1000"#), "{sent}");
+}
+
+#[tokio::test]
+async fn a_stream_of_another_dialect_that_is_cut_is_truncated() {
+    let start = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"up\",\"content\":[],\"usage\":{\"input_tokens\":5,\"output_tokens\":1}}}\n\n";
+    let Reply::Stream(mut reply) = send(&Scripted::sse(start), anthropic(ASK_STREAM)).await.unwrap() else {
+        panic!("not a stream")
+    };
+    let fault = loop {
+        match reply.next().await {
+            Ok(item) => assert_eq!(item, Some(Item::default())),
+            Err(fault) => break fault,
+        }
+    };
+    assert_eq!(fault.kind, FailureKind::Truncated);
+}
+
+#[tokio::test]
+async fn what_cannot_be_expressed_is_never_sent() {
+    let upstream = Scripted::json("{}");
+    let request = r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"store":true}"#;
+    let fault = send(&upstream, anthropic(request)).await.unwrap_err();
+    assert!(fault.inexpressible && fault.message.contains("/store"), "{fault:?}");
+    assert!(upstream.seen.lock().unwrap().is_empty());
+    let barred = |body: &str| {
+        let call = call(body, LONG);
+        barred_dialects(&call.request, &[DialectId::Anthropic, DialectId::Gemini, DialectId::OpenaiChat])
+    };
+    assert_eq!(barred(ASK), []);
+    assert_eq!(barred(request), [DialectId::Anthropic, DialectId::Gemini]);
+    let seed = r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"seed":7,"presence_penalty":0.5}"#;
+    assert_eq!(barred(seed), [DialectId::Anthropic]);
 }
 
 #[test]

@@ -9,6 +9,8 @@ use futures_util::stream;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, StatusCode};
 use router_core::attempt::FailureKind;
+use router_core::config::SimulatedSettings;
+use router_core::config::file::Faults;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -30,27 +32,15 @@ pub struct Simulation {
     pub seed: u64,
 }
 
-/// Shares of calls that fail, each 0..=1; together at most 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Faults {
-    /// 500 before the first byte.
-    pub errors: f64,
-    /// 429 with `retry-after: 1`.
-    pub rate_limits: f64,
-    /// The body breaks off half-way.
-    pub cuts: f64,
-    /// The body falls silent half-way.
-    pub stalls: f64,
-}
-
-impl Default for Simulation {
-    fn default() -> Self {
+impl Simulation {
+    /// As configured; the seed decides which calls fail.
+    pub fn new(settings: &SimulatedSettings, seed: u64) -> Self {
         Self {
-            first_byte: Duration::from_millis(200),
-            tokens_per_sec: 100,
-            output_tokens: 48,
-            faults: Faults::default(),
-            seed: 0,
+            first_byte: settings.latency,
+            tokens_per_sec: settings.tokens_per_sec,
+            output_tokens: settings.output_tokens,
+            faults: settings.faults,
+            seed,
         }
     }
 }
@@ -101,14 +91,13 @@ impl SimulatedTransport {
 
     /// The fault of the n-th call, if it has one.
     fn fault(&self, call: u64) -> Fault {
-        let Faults { errors, rate_limits, cuts, stalls } = self.simulation.faults;
+        let Faults { error_rate: errors, rate_limit_rate: limits, cut_rate: cuts } = self.simulation.faults;
         let draw =
             fastrand::Rng::with_seed(self.simulation.seed ^ call.wrapping_mul(0x9E37_79B9_7F4A_7C15)).f64();
         match draw {
             draw if draw < errors => Fault::Error,
-            draw if draw < errors + rate_limits => Fault::RateLimit,
-            draw if draw < errors + rate_limits + cuts => Fault::Cut,
-            draw if draw < errors + rate_limits + cuts + stalls => Fault::Stall,
+            draw if draw < errors + limits => Fault::RateLimit,
+            draw if draw < errors + limits + cuts => Fault::Cut,
             _ => Fault::None,
         }
     }
@@ -120,7 +109,6 @@ enum Fault {
     Error,
     RateLimit,
     Cut,
-    Stall,
 }
 
 /// What the simulation reads of a request.
@@ -262,10 +250,7 @@ impl Script {
     }
 
     /// The fault half-way.
-    async fn broken(&mut self) -> TransportError {
-        if self.fault == Fault::Stall {
-            std::future::pending::<()>().await;
-        }
+    fn broken(&mut self) -> TransportError {
         // Nothing follows it.
         self.texts.clear();
         self.fault = Fault::None;
@@ -282,10 +267,8 @@ impl Script {
             self.finish,
             self.usage
         );
-        match self.fault {
-            Fault::Cut => body.truncate(self.whole_head.len()),
-            Fault::Stall => std::future::pending().await,
-            _ => {}
+        if self.fault == Fault::Cut {
+            body.truncate(self.whole_head.len());
         }
         let body = stream::iter([Ok(Bytes::from(body))]);
         inbound(StatusCode::OK, "application/json", Box::pin(body))
@@ -330,7 +313,7 @@ impl Played {
         // A faulty answer gets half-way.
         let last = if self.script.fault == Fault::None { tokens } else { tokens / 2 };
         if self.at > last {
-            return Some(Err(self.script.broken().await));
+            return Some(Err(self.script.broken()));
         }
         let due = |at: usize| self.start + self.script.pace * u32::try_from(at).unwrap_or(u32::MAX);
         let from = self.at;

@@ -40,7 +40,7 @@ pub(crate) fn body(envelope: &Envelope, changes: &Changes<'_>) -> Pieces {
     if !insert.is_empty() {
         edits.push((envelope.insert_at..envelope.insert_at, insert));
     }
-    edits.sort_unstable_by_key(|(span, _)| span.start);
+    edits.sort_unstable_by_key(|(span, _)| (span.start, span.end));
     apply(&envelope.body, edits)
 }
 

@@ -13,7 +13,7 @@ const AT_ONCE: Simulation = Simulation {
     first_byte: Duration::ZERO,
     tokens_per_sec: 0,
     output_tokens: 20,
-    faults: Faults { errors: 0.0, rate_limits: 0.0, cuts: 0.0, stalls: 0.0 },
+    faults: Faults { error_rate: 0.0, rate_limit_rate: 0.0, cut_rate: 0.0 },
     seed: 7,
 };
 
@@ -77,7 +77,7 @@ async fn its_streams_are_whole() {
 
 #[tokio::test]
 async fn its_faults_come_as_often_as_asked_and_on_the_same_calls() {
-    let faults = Faults { errors: 0.2, rate_limits: 0.1, cuts: 0.1, stalls: 0.0 };
+    let faults = Faults { error_rate: 0.2, rate_limit_rate: 0.1, cut_rate: 0.1 };
     let mut runs = Vec::new();
     for _ in 0..2 {
         let transport = Arc::new(SimulatedTransport::new(Simulation { faults, ..AT_ONCE }));
