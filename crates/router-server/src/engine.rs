@@ -15,7 +15,6 @@ use router_core::record::RequestRecord;
 use router_core::select::{self, AUTO, Decision, DecisionInput, Hashes, VerdictKind};
 use router_core::time::Timestamp;
 use router_providers::exchange::{Target, TargetSpec};
-use secrecy::SecretString;
 
 use crate::error::ApiError;
 use crate::ingress::auth::KeyTable;
@@ -233,7 +232,7 @@ fn targets(checked: &Checked) -> Result<Vec<Vec<(u32, Arc<Target>)>>, Problem> {
                 host: provider.host.as_deref(),
                 dialect: provider.dialect,
                 base_url: &provider.base_url,
-                credential: credential.map(|c| SecretString::from(c.secret.expose())),
+                credential: credential.map(|c| c.secret.clone()),
                 upstream_model: &deployment.upstream_model,
                 capabilities: deployment.capabilities,
                 max_output_tokens: deployment.max_output_tokens,

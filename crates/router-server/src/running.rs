@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use router_core::config::file::{Durability, OnFull, Runtime};
-use router_core::config::{Database, DecisionLog as LogSetting, NoteKind, SimulatedSettings};
+use router_core::config::{Database, DecisionLog as LogSetting, NoteKind};
 use router_ledger::{Ledger, Spool, SpoolOptions, Writer};
-use router_providers::transport::{Faults, HttpTransport, SimulatedTransport, Simulation};
+use router_providers::transport::{HttpTransport, SimulatedTransport, Simulation};
 use tokio::sync::{Semaphore, watch};
 
 use crate::admin::{self, Admin};
@@ -275,28 +275,15 @@ pub(crate) fn ledger_url(loaded: &Loaded) -> String {
 
 fn worker(parts: &Parts, loaded: &Loaded, n: usize) -> Result<Arc<Worker>, StartError> {
     let thread = u32::try_from(n).unwrap_or(u32::MAX);
+    // Each thread draws its own faults.
+    let simulated = loaded.checked.simulated.as_ref();
+    let simulation = simulated.map_or_else(Simulation::default, |s| Simulation::new(s, u64::from(thread)));
     Ok(Arc::new(Worker {
         shared: Arc::clone(&parts.shared),
         http: HttpTransport::new().map_err(|e| StartError::Transport(e.to_string()))?,
-        simulated: SimulatedTransport::new(simulation(loaded.checked.simulated.as_ref(), n as u64)),
+        simulated: SimulatedTransport::new(simulation),
         segment: parts.spool.segment(thread)?,
     }))
-}
-
-/// How the simulated provider behaves; each thread draws its own faults.
-fn simulation(settings: Option<&SimulatedSettings>, seed: u64) -> Simulation {
-    settings.map_or_else(Simulation::default, |s| Simulation {
-        first_byte: s.latency,
-        tokens_per_sec: s.tokens_per_sec,
-        output_tokens: s.output_tokens,
-        faults: Faults {
-            errors: s.faults.error_rate,
-            rate_limits: s.faults.rate_limit_rate,
-            cuts: s.faults.cut_rate,
-            stalls: s.faults.stall_rate,
-        },
-        seed,
-    })
 }
 
 fn runtime(kind: Runtime, threads: usize) -> std::io::Result<tokio::runtime::Runtime> {

@@ -550,7 +550,7 @@ fn full() -> Value {
                 "keys": [{ "api_key": "k", "weight": 2 }] },
             "simulated": { "latency_ms": 3, "tokens_per_sec": 7, "output_tokens": 9,
                 "price_usd_per_million": { "input": 1, "output": 2 },
-                "faults": { "error_rate": 0.1, "rate_limit_rate": 0.1, "cut_rate": 0.1, "stall_rate": 0.1 } } },
+                "faults": { "error_rate": 0.1, "rate_limit_rate": 0.1, "cut_rate": 0.1 } } },
         "deployments": [{ "id": "mine/x", "upstream_model": "u", "model": "big", "region": "us", "weight": 3,
             "price_factor": 0.5, "price_usd_per_million": { "input": 1, "cached_input": 1, "cache_write": 1,
                 "cache_write_1h": 1, "audio_input": 1, "cached_audio_input": 1, "image_input": 1, "output": 1,

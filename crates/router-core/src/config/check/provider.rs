@@ -248,11 +248,10 @@ fn faults_in_range(faults: Faults, path: &str, report: &mut Report) {
         ("error_rate", faults.error_rate),
         ("rate_limit_rate", faults.rate_limit_rate),
         ("cut_rate", faults.cut_rate),
-        ("stall_rate", faults.stall_rate),
     ] {
         super::share(rate, &format!("{path}.faults.{name}"), report);
     }
-    if faults.error_rate + faults.rate_limit_rate + faults.cut_rate + faults.stall_rate > 1.0 {
+    if faults.error_rate + faults.rate_limit_rate + faults.cut_rate > 1.0 {
         report.problem(format!("{path}.faults"), "together more than every answer");
     }
 }

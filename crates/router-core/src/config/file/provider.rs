@@ -114,9 +114,6 @@ pub struct Faults {
     /// Answers that break off half-way.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub cut_rate: f64,
-    /// Answers that fall silent half-way.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub stall_rate: f64,
 }
 
 /// One thing that can be called. Price, window and capabilities come from the catalog unless given here.
