@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use router_core::attributes::Attributes;
 use router_core::catalog::Catalog;
 use router_core::chat::RequestOptions;
+use router_core::config::File;
 use router_core::record::log::LogEvent;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
@@ -19,6 +20,7 @@ const SCHEMAS: &[(&str, Make)] = &[
     ("decision-log.schema.json", written::<LogEvent<'static>>),
     ("request-attributes.schema.json", read::<Attributes>),
     ("request-options.schema.json", read::<RequestOptions>),
+    ("router.schema.json", read::<File>),
 ];
 
 /// The schema of what we read: members with a default may be absent.

@@ -82,9 +82,15 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let files = rust_files(root)?;
     let mut found = exceptions_in_order(EXCEPTED);
     let mut expects = 0;
+    let mut texts = Vec::new();
     for path in &files {
-        let text = std::fs::read_to_string(root.join(path)).with_context(|| format!("reading {path}"))?;
-        let report = source::check(path, &text);
+        texts.push(std::fs::read_to_string(root.join(path)).with_context(|| format!("reading {path}"))?);
+    }
+    let sources = || files.iter().zip(&texts);
+    let for_tests: Vec<String> =
+        sources().flat_map(|(path, text)| source::test_modules(path, text)).collect();
+    for (path, text) in sources() {
+        let report = source::check(path, text, source::is_in(path, &for_tests));
         expects += report.expects;
         found.extend(report.violations);
     }

@@ -10,7 +10,7 @@ mod language;
 mod text;
 
 pub use chain::{Chain, Classifier, RequestView};
-pub use features::{Counts, Features, Reader};
+pub use features::{Counts, Cue, Evidence, Features, Reader};
 pub use heuristic::Heuristic;
 pub use language::LanguageDetector;
 pub use text::RequestText;

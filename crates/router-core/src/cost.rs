@@ -1,5 +1,6 @@
 //! The cost matrix: what a request is expected to cost on each deployment, and the most one attempt there can cost.
 
+use crate::chat::Usage;
 use crate::compiled::Deployment;
 use crate::money::{PerMillion, Usd};
 use crate::price::{PriceList, Rates, ServiceTier};
@@ -40,13 +41,26 @@ pub fn expected(deployment: &Deployment, input: &DecisionInput) -> Option<Usd> {
 /// As [`expected`], for so many input tokens.
 pub(crate) fn expected_for(deployment: &Deployment, input: &DecisionInput, input_tokens: u64) -> Option<Usd> {
     let price = deployment.price.as_ref().filter(|price| price.is_complete())?;
-    let answers = u64::from(input.n.max(1));
-    let usage = crate::chat::Usage {
-        input_tokens,
-        output_tokens: output_tokens(deployment, input).saturating_mul(answers),
-        ..crate::chat::Usage::default()
-    };
-    Some(price.cost(&usage, ServiceTier::Standard))
+    let output_tokens = output_tokens(deployment, input).saturating_mul(u64::from(input.n.max(1)));
+    Some(plain(price, input_tokens, output_tokens).unwrap_or_else(|| {
+        let usage = Usage { input_tokens, output_tokens, ..Usage::default() };
+        price.cost(&usage, ServiceTier::Standard)
+    }))
+}
+
+/// What [`PriceList::cost`] says of text in and text out at plain list price, as far as 64 bits hold it; `None`: ask it.
+/// `decide` asks for every candidate, and the 128-bit division would be half of what a candidate costs.
+fn plain(price: &PriceList, input_tokens: u64, output_tokens: u64) -> Option<Usd> {
+    if price.factor_ppm != 1_000_000 || !price.long_context.is_empty() {
+        return None;
+    }
+    let input = input_tokens.checked_mul(price.base.input?.micro())?;
+    let output = output_tokens.checked_mul(price.base.output?.micro())?;
+    let picousd = input.checked_add(output)?;
+    let fee = u64::try_from(price.per_request.nano()).unwrap_or(0);
+    let (nano, rest) = ((picousd / 1_000).checked_add(fee)?, picousd % 1_000);
+    let up = rest > 500 || (rest == 500 && nano % 2 == 1);
+    Some(Usd::from_nano(i64::try_from(nano + u64::from(up)).ok()?))
 }
 
 /// The most one attempt can cost (DESIGN D8): every input token at the dearest input class and every output token at the

@@ -24,7 +24,7 @@ pub use error::{Error, ErrorKind};
 pub use ledger::{Answer, Attached, AttemptRow, Cursor, DeploymentStats, InstanceId, Ledger, Position};
 pub use report::{By, Figures, Percentiles, Report, ReportQuery, ReportRow};
 pub use spool::{Durability, Segment, Spool, SpoolOptions};
-pub use writer::{Writer, WriterStatus};
+pub use writer::{Writer, WriterStatus, WriterWatch};
 
 /// Opens the ledger at `url`, making and migrating it where needed: `sqlite://FILE`, or `sqlite::memory:` for one that
 /// ends with the process. A relative file is relative to the working directory; see [`resolve_url`].

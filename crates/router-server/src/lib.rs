@@ -1,1 +1,24 @@
-//! Placeholder while the workspace is laid.
+//! Performs: where all parts meet. The server is started here, in a process of its own or inside a test.
+
+#![forbid(unsafe_code)]
+
+mod admin;
+pub mod cli;
+mod clock;
+mod config;
+mod control;
+mod dispatch;
+mod engine;
+mod error;
+mod explain;
+mod ingress;
+mod respond;
+mod running;
+mod state;
+mod stream;
+mod telemetry;
+mod worker;
+
+pub use config::{Loaded, Source, Unusable, load};
+pub use control::Reloaded;
+pub use running::{Options, Running, StartError, start};

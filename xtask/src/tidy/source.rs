@@ -23,8 +23,31 @@ fn is_test_file(path: &str) -> bool {
     path.split('/').any(|part| part == "tests" || part == "tests.rs")
 }
 
-/// Checks the text of one file at a path relative to the workspace.
-pub(super) fn check(path: &str, text: &str) -> Report {
+/// Where the modules are that a file declares for tests only (`#[cfg(test)] mod suite;`): paths without `.rs`.
+pub(super) fn test_modules(path: &str, text: &str) -> Vec<String> {
+    let Ok(file) = syn::parse_file(text) else { return Vec::new() };
+    let stem = path.trim_end_matches(".rs");
+    let (folder, name) = stem.rsplit_once('/').unwrap_or(("", stem));
+    let home = if matches!(name, "mod" | "lib" | "main") { folder } else { stem };
+    let modules = file.items.iter().filter_map(|item| match item {
+        syn::Item::Mod(module) if module.content.is_none() && measure::is_test(&module.attrs) => {
+            Some(format!("{home}/{}", module.ident))
+        }
+        _ => None,
+    });
+    modules.collect()
+}
+
+/// Whether a file belongs to one of the modules declared for tests only.
+pub(super) fn is_in(path: &str, modules: &[String]) -> bool {
+    modules.iter().any(|module| {
+        let rest = path.strip_prefix(module.as_str());
+        rest.is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+    })
+}
+
+/// Checks the text of one file at a path relative to the workspace. `for_tests`: it is declared for tests only.
+pub(super) fn check(path: &str, text: &str, for_tests: bool) -> Report {
     let mut report = Report::default();
     let mut add = |line: usize, text: String| report.violations.push(Violation::new(path, line, text));
     if !text.starts_with("//! ") {
@@ -51,7 +74,7 @@ pub(super) fn check(path: &str, text: &str) -> Report {
     for line in attributes.unreasoned {
         add(line, "`#[expect]` without a reason".into());
     }
-    if is_test_file(path) {
+    if for_tests || is_test_file(path) {
         return report;
     }
     let lines = text.lines().count() - measure::test_lines(&file);
@@ -126,7 +149,8 @@ mod tests {
 
     /// The violations of a file at a path, `line: text`, against the beginnings expected.
     fn check_at(path: &str, text: &str, expected: &[&str]) {
-        let found: Vec<String> = check(path, text).violations.iter().map(ToString::to_string).collect();
+        let found: Vec<String> =
+            check(path, text, false).violations.iter().map(ToString::to_string).collect();
         let fits = found.len() == expected.len()
             && found.iter().zip(expected).all(|(is, should)| is.contains(&format!("{path}:{should}")));
         assert!(fits, "{found:#?}\nexpected {expected:#?}");
@@ -183,7 +207,7 @@ mod tests {
         check_src("//! X.\n#[allow(dead_code)]\nfn f() {}\n", &["2: `#[allow]`"]);
         check_src("//! X.\n#[expect(dead_code)]\nfn f() {}\n", &["2: `#[expect]` without a reason"]);
         let expects =
-            check("a/src/x.rs", "//! X.\n#[expect(dead_code, reason = \"r\")]\nfn f() {}\n").expects;
+            check("a/src/x.rs", "//! X.\n#[expect(dead_code, reason = \"r\")]\nfn f() {}\n", false).expects;
         assert_eq!(expects, 1);
         let words = "//! X.\n// unsafe\nconst A: &str = \"unsafe\";\n";
         check_src(words, &[]);
@@ -195,6 +219,24 @@ mod tests {
         check_src(text, &["2: names a host"]);
         check_at("crates/router-providers/src/provider/table.rs", text, &[]);
         check_at("tests/it/x.rs", text, &[]);
+    }
+
+    #[test]
+    fn modules_declared_for_tests_are_tests() {
+        let text = "//! X.\n#[cfg(test)]\nmod suite;\nmod other;\n#[cfg(test)]\nmod here {}\n";
+        for (path, expected) in [("a/src/lib.rs", "a/src/suite"), ("a/src/b.rs", "a/src/b/suite")] {
+            assert_eq!(test_modules(path, text), [expected]);
+        }
+        let modules = test_modules("a/src/b/mod.rs", text);
+        for (path, expected) in [
+            ("a/src/b/suite.rs", true),
+            ("a/src/b/suite/more.rs", true),
+            ("a/src/b/suites.rs", false),
+            ("a/src/b/other.rs", false),
+        ] {
+            assert_eq!(is_in(path, &modules), expected, "{path}");
+        }
+        assert!(check("a/src/b/suite.rs", &"//! X.\n".repeat(500), true).violations.is_empty());
     }
 
     #[test]

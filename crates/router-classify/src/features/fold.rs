@@ -1,4 +1,4 @@
-//! Folds text for term matching: lower case, Latin letters without their accents, one kind of apostrophe and space.
+//! Folds text for term matching: lower case, letters without their accents, one kind of apostrophe and space.
 
 /// The folded text. Line breaks stay, because sentences start after them.
 pub(super) fn fold(text: &str) -> String {
@@ -16,13 +16,14 @@ pub(super) fn fold(text: &str) -> String {
             '\u{c0}'..='\u{24f}' | '\u{1ea0}'..='\u{1ef9}' => {
                 out.extend(c.to_lowercase().filter(|c| !('\u{300}'..='\u{36f}').contains(c)).map(bare));
             }
+            '\u{370}'..='\u{3ff}' | 'Ё' | 'ё' => out.extend(c.to_lowercase().map(bare)),
             _ => out.extend(c.to_lowercase()),
         }
     }
     out
 }
 
-/// A lower-case Latin letter without its accent.
+/// A lower-case letter without its accent.
 fn bare(c: char) -> char {
     match c {
         'à' | 'á' | 'â' | 'ã' | 'ä' | 'å' | 'ā' | 'ă' | 'ą' | 'ạ' | 'ả' | 'ấ' | 'ầ' | 'ẩ' | 'ậ' | 'ắ'
@@ -46,6 +47,14 @@ fn bare(c: char) -> char {
         }
         'ý' | 'ÿ' | 'ỳ' | 'ỹ' => 'y',
         'ź' | 'ż' | 'ž' => 'z',
+        'ά' => 'α',
+        'έ' => 'ε',
+        'ή' => 'η',
+        'ί' | 'ϊ' | 'ΐ' => 'ι',
+        'ό' => 'ο',
+        'ύ' | 'ϋ' | 'ΰ' => 'υ',
+        'ώ' => 'ω',
+        'ё' => 'е',
         other => other,
     }
 }
@@ -61,7 +70,7 @@ mod tests {
         check("cafe\u{301} e\u{301}", "cafe e");
         check("İstanbul ağaç Łódź", "istanbul agac lodz");
         check("l’été\t\u{a0}Æ", "l'ete  ae");
-        check("Привет ΑΒ 日本", "привет αβ 日本");
+        check("Привет ещё ΑΒ Ποιά 日本", "привет еще αβ ποια 日本");
         check("a\nb", "a\nb");
     }
 }

@@ -1,13 +1,17 @@
 //! Features as a whole: their names, their order, and that none can be anything but a plain number.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::testing::Request;
 
+static READER: LazyLock<Reader> = LazyLock::new(Reader::new);
+
 fn features(request: &Request) -> Features {
     let envelope = request.build();
-    Reader::new().features(&envelope, &RequestText::read(&envelope))
+    READER.features(&envelope, &RequestText::read(&envelope))
 }
 
 #[test]

@@ -20,14 +20,15 @@ fn part(most: f32, x: f32, half: f32) -> f32 {
     most * x / (x + half)
 }
 
-fn parts(features: &Features, task: Task) -> [f32; 14] {
+fn parts(features: &Features, task: Task) -> [f32; 15] {
     let question = &features.question;
     let evidence = &features.evidence;
     let expert = [Topic::Legal, Topic::Medical, Topic::Finance].map(|topic| for_topic(evidence, topic));
     [
         base(task),
-        part(0.35, question.bytes, 1600.0),
-        part(0.25, features.code_bytes, 2000.0),
+        part(0.30, question.bytes, 1200.0),
+        part(0.25, features.input_bytes, 12_000.0),
+        part(0.35, features.code_bytes, 2500.0),
         part(0.20, features.material_bytes, 20_000.0),
         part(0.30, evidence.cue(Cue::Constraint), 4.0),
         part(0.20, evidence.cue(Cue::Step), 3.0),
@@ -38,7 +39,7 @@ fn parts(features: &Features, task: Task) -> [f32; 14] {
         part(0.10, expert.into_iter().fold(0.0, f32::max), 3.0),
         part(0.15, features.tools, 4.0),
         part(0.15, (features.turns - 2.0).max(0.0), 12.0),
-        0.12 * features.wants_schema + 0.06 * features.wants_json + 0.25 * features.wants_reasoning,
+        0.20 * features.wants_schema + 0.08 * features.wants_json + 0.25 * features.wants_reasoning,
     ]
 }
 
@@ -52,7 +53,7 @@ fn base(task: Task) -> f32 {
         Task::Summarisation | Task::Writing => 0.14,
         Task::ToolUse => 0.18,
         Task::Math => 0.25,
-        Task::Code | Task::Reasoning => 0.28,
+        Task::Code | Task::Reasoning => 0.30,
     }
 }
 

@@ -52,7 +52,7 @@ fn by_shape(features: &Features, task: Task) -> f32 {
             let word_problem = evidence.cue(Cue::HowMany) > 0.0 && question.numbers >= 2.0;
             let problem = if word_problem { 2.5 } else { 0.0 };
             problem
-                + question.sums.min(2.0) * 2.0
+                + question.sums.min(2.0) * 2.5
                 + question.latex.min(4.0) * 0.8
                 + evidence.cue(Cue::Proof).min(2.0)
         }
@@ -81,6 +81,12 @@ fn by_shape(features: &Features, task: Task) -> f32 {
 /// Politeness is no task: small talk counts less the more else is said, and question words less beside an instruction.
 fn quieten(features: &Features, scores: &mut [f32; Task::ALL.len()]) {
     let words = features.question.words;
+    // Almost every question has question words; they decide only when little speaks for a task that needs skill.
+    let skilled = [Task::Code, Task::Math, Task::Reasoning, Task::Classification];
+    let needed = skilled.iter().filter_map(|task| scores.get(*task as usize)).any(|score| *score >= 2.5);
+    if needed && let Some(knowledge) = scores.get_mut(Task::Knowledge as usize) {
+        *knowledge *= 0.6;
+    }
     if let Some(chat) = scores.get_mut(Task::Chat as usize) {
         *chat *= if words > 14.0 { 0.3 } else { 1.0 };
     }

@@ -2,7 +2,7 @@
 //! and numbers alone have no language.
 //!
 //! Three looks, cheapest first: the script, where only one language (by far) uses it; the commonest words and letters of
-//! 24 languages; and, when those leave doubt, `whatlang`'s trigrams, whose 90 us or so only unusual texts pay for.
+//! 30 languages; and, when those leave doubt, `whatlang`'s trigrams, whose 90 us or so only unusual texts pay for.
 
 mod words;
 
@@ -13,14 +13,20 @@ use router_core::attributes::{AttributeSet, Attributes};
 use crate::chain::{Classifier, RequestView};
 use words::{CODES, LETTERS, LISTED, SCRIPTS, WORDS};
 
+/// Languages that trigrams take others for, and that hardly any request is in.
+const RARE: [whatlang::Lang; 8] = {
+    use whatlang::Lang::{Aka, Cym, Epo, Jav, Lat, Sna, Tuk, Zul};
+    [Aka, Epo, Jav, Lat, Sna, Tuk, Zul, Cym]
+};
 /// Bytes looked at: some 80 words, far more than the words of a language need to show.
 const READ_BYTES: usize = 512;
-/// Weight of evidence below which word lists do not decide: two words of one language alone.
-const WORDS_ENOUGH: f32 = 2.0;
-/// The second language may have at most this share of the first one's evidence.
-const SECOND_SHARE: f32 = 0.7;
-/// Letters that trigrams need to be right.
+/// Words decide with this weight of evidence (1 is a word of one language alone) and at most this share of it for the
+/// second language: the more there is, the closer the second may come.
+const ENOUGH: [(f32, f32); 2] = [(1.2, 0.5), (2.0, 0.7)];
+/// Letters that trigrams need to be right on their own, and together with what words there are.
 const TRIGRAM_LETTERS: usize = 24;
+/// See [`TRIGRAM_LETTERS`].
+const AGREEING_LETTERS: usize = 12;
 /// `whatlang`'s own confidence asked for.
 const TRIGRAM_CONFIDENCE: f64 = 0.9;
 /// A letter of a language weighs less than a word of it: names carry foreign letters.
@@ -30,6 +36,7 @@ const LETTER_WEIGHT: f32 = 0.5;
 pub struct LanguageDetector {
     words: HashMap<&'static str, u32>,
     letters: HashMap<char, u32>,
+    trigrams: whatlang::Detector,
 }
 
 impl Default for LanguageDetector {
@@ -56,7 +63,7 @@ impl LanguageDetector {
                 }
             }
         }
-        Self { words, letters }
+        Self { words, letters, trigrams: whatlang::Detector::with_denylist(RARE.to_vec()) }
     }
 
     /// The language of `text`, if it shows.
@@ -67,12 +74,22 @@ impl LanguageDetector {
         }
         let (first, second) = self.by_words(&sample.words);
         if let Some((code, weight)) = first
-            && weight >= WORDS_ENOUGH
-            && second <= SECOND_SHARE * weight
+            && ENOUGH.iter().any(|(least, share)| weight >= *least && second <= share * weight)
         {
             return Some(code);
         }
-        by_trigrams(&sample, first.map(|(code, _)| code))
+        self.by_trigrams(&sample, first.map(|(code, _)| code))
+    }
+
+    /// What trigrams say, when they are sure or the words lean the same way.
+    fn by_trigrams(&self, sample: &Sample, by_words: Option<&str>) -> Option<&'static str> {
+        if sample.letters < AGREEING_LETTERS {
+            return None;
+        }
+        let info = self.trigrams.detect(&sample.words)?;
+        let code = CODES.iter().find(|(long, _)| *long == info.lang().code()).map(|(_, code)| *code)?;
+        let sure = info.confidence() >= TRIGRAM_CONFIDENCE && sample.letters >= TRIGRAM_LETTERS;
+        (sure || by_words == Some(code)).then_some(code)
     }
 
     /// The language with the most evidence in words and letters, with that evidence, and the second one's.
@@ -125,7 +142,9 @@ impl Classifier for LanguageDetector {
     ) -> AttributeSet {
         let text = request.text();
         let of_question = self.detect(text.question());
-        let language = of_question.or_else(|| text.context().and_then(|context| self.detect(context)));
+        // A follow-up too short to tell is in the language of the question before it.
+        let with_context = |context| self.detect(&format!("{} {context}", text.question()));
+        let language = of_question.or_else(|| text.context().and_then(with_context));
         found.language = language.map(str::to_owned);
         wanted & self.provides()
     }
@@ -163,6 +182,9 @@ impl Sample {
     }
 
     fn add(&mut self, piece: &str) {
+        if piece.starts_with(['¿', '¡']) {
+            self.words.push_str("¿ ");
+        }
         let apart = |c: char| !(c.is_alphabetic() || c == '\'' || c == '’' || is_mark(c));
         for word in piece.split(apart).filter(|word| !word.is_empty()) {
             for c in word.chars() {
@@ -224,17 +246,6 @@ fn looks_like_code(piece: &str) -> bool {
         || inner.contains("::")
         || inner.contains("()")
         || piece.starts_with(['$', '\\', '@'])
-}
-
-/// What trigrams say, when they are sure; less is asked of them when the words lean the same way.
-fn by_trigrams(sample: &Sample, by_words: Option<&str>) -> Option<&'static str> {
-    if sample.letters < TRIGRAM_LETTERS {
-        return None;
-    }
-    let info = whatlang::detect(&sample.words)?;
-    let code = CODES.iter().find(|(long, _)| *long == info.lang().code()).map(|(_, code)| *code)?;
-    let agreed = by_words == Some(code);
-    (info.confidence() >= TRIGRAM_CONFIDENCE || agreed).then_some(code)
 }
 
 #[cfg(test)]

@@ -319,8 +319,15 @@ fn is_log(line: &str) -> bool {
         body.strip_prefix(level).is_some_and(|rest| rest.starts_with([' ', ':', ']', '[']) || rest.is_empty())
     });
     let trace = TRACES.iter().any(|start| line.starts_with(start))
-        || line.starts_with("at ") && line.ends_with(')') && line.contains('(');
+        || line.starts_with("at ") && line.ends_with(')') && line.contains('(')
+        || line.split_once(": ").is_some_and(|(name, _)| is_error_name(name));
     level || trace || is_time_stamp(body)
+}
+
+/// `KeyError`, `java.lang.IllegalStateException`.
+fn is_error_name(name: &str) -> bool {
+    let named = name.ends_with("Error") || name.ends_with("Exception");
+    named && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'_') && name != "Error"
 }
 
 /// `2026-01-31` or `12:34:56` with something after it.
@@ -386,7 +393,7 @@ mod tests {
         check("<b>unclosed html\nand a line", "MP");
         check("> quoted\n> twice\nI disagree.", "MP");
         check("ERROR disk full\n2026-01-02T03:04:05Z boom at last\nWhat broke?", "MP");
-        check("Why?\nTraceback (most recent call last):\n  File \"a.py\", line 1\nKeyError: 'a'", "PMP");
+        check("Why?\nTraceback (most recent call last):\n  File \"a.py\", line 1\nKeyError: 'a'", "PM");
         check("def f(x):\n    return (x)\nExplain it.", "CP");
         check("let x = 1;\nLet me know.", "CP");
         check("Parse\n{\"a\": 1}\n|a|b|\n1,2,3,4,5", "PM");

@@ -106,7 +106,7 @@ fn one_escape(raw: &[u8]) -> (char, usize) {
         Some(b'r') => '\r',
         Some(b'b') => '\u{8}',
         Some(b'f') => '\u{c}',
-        Some(&(other @ (b'"' | b'\\' | b'/'))) => char::from(other),
+        Some(other @ (b'"' | b'\\' | b'/')) => char::from(*other),
         Some(b'u') => return unicode_escape(raw),
         _ => return (char::REPLACEMENT_CHARACTER, 1),
     };

@@ -132,6 +132,8 @@ pub struct SimulatedSettings {
     pub latency: Duration,
     /// Speed of a stream.
     pub tokens_per_sec: u32,
+    /// Tokens of an answer, where the request does not allow fewer.
+    pub output_tokens: u32,
     /// Price of what is asked for by name.
     pub price: Rates,
     /// Faults to make.

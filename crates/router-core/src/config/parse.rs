@@ -44,7 +44,7 @@ fn read<T: DeserializeOwned>(value: &Value, (schema, validator): &Form) -> Resul
     let mut problems = Vec::new();
     match validator {
         Ok(validator) => {
-            validator.iter_errors(value).for_each(|error| explain(&error, schema, &mut problems))
+            validator.iter_errors(value).for_each(|error| explain(&error, schema, &mut problems));
         }
         Err(error) => problems.push(Problem::new("", format!("the schema does not compile: {error}"))),
     }

@@ -194,6 +194,10 @@ fn slips_in_meaning_are_refused_with_their_path() {
         ),
         (r#"{"providers": {"acme": {"api_key": null, "required": true}}}"#, &["providers.acme~required"]),
         (r#"{"providers": {"acme": {"latency_ms": 5}}}"#, &["providers.acme.latency_ms~simulated"]),
+        (
+            r#"{"providers": {"simulated": {"faults": {"error_rate": 0.6, "cut_rate": 0.6}}}}"#,
+            &["providers.simulated.faults~together"],
+        ),
         (r#"{"providers": {"simulated": {"api_key": "x"}}}"#, &["providers.simulated.api_key"]),
         (r#"{"deployments": [{"id": "nobody/x"}]}"#, &["deployments[0].id~no provider \"nobody\""]),
         (r#"{"deployments": [{"id": "acme"}]}"#, &["deployments[0].id~provider/name"]),
@@ -228,6 +232,10 @@ fn slips_in_meaning_are_refused_with_their_path() {
         (
             r#"{"rules": [{"name": "x", "when": {}, "use": {"prefer": ["economy", "golden"]}}]}"#,
             &["rules[0].use.prefer[1]"],
+        ),
+        (
+            r#"{"models": {"a": {"auto": {}}}, "rules": [{"name": "x", "when": {}, "use": {"avoid": ["a"]}}]}"#,
+            &["rules[0].use.avoid[0]~like auto"],
         ),
         (r#"{"rules": [{"name": "x", "when": {}, "use": {"only": []}}]}"#, &["rules[0].use.only"]),
         (
@@ -540,9 +548,9 @@ fn full() -> Value {
             "acme": { "enabled": true, "required": true, "api_key": "k-acme" },
             "mine": { "host": "own", "dialect": "openai_chat", "base_url": "http://x.test", "region": "eu",
                 "keys": [{ "api_key": "k", "weight": 2 }] },
-            "simulated": { "latency_ms": 3, "tokens_per_sec": 7,
+            "simulated": { "latency_ms": 3, "tokens_per_sec": 7, "output_tokens": 9,
                 "price_usd_per_million": { "input": 1, "output": 2 },
-                "faults": { "error_rate": 0.1, "rate_limit_rate": 0.1, "cut_rate": 0.1, "stall_rate": 0.1 } } },
+                "faults": { "error_rate": 0.1, "rate_limit_rate": 0.1, "cut_rate": 0.1 } } },
         "deployments": [{ "id": "mine/x", "upstream_model": "u", "model": "big", "region": "us", "weight": 3,
             "price_factor": 0.5, "price_usd_per_million": { "input": 1, "cached_input": 1, "cache_write": 1,
                 "cache_write_1h": 1, "audio_input": 1, "cached_audio_input": 1, "image_input": 1, "output": 1,
@@ -598,7 +606,7 @@ fn members(value: &Value, schema: &Value, root: &Value, name: &str, found: &mut 
     }
     match value {
         Value::Array(items) => {
-            items.iter().for_each(|item| members(item, &schema["items"], root, name, found))
+            items.iter().for_each(|item| members(item, &schema["items"], root, name, found));
         }
         Value::Object(map) => {
             for (member, inside) in map {
@@ -638,7 +646,7 @@ fn the_full_configuration_uses_every_member_of_the_schema() {
 fn leaves(value: &Value, at: &str, all: &mut Vec<String>) {
     match value {
         Value::Object(map) => {
-            map.iter().for_each(|(name, inside)| leaves(inside, &format!("{at}/{name}"), all))
+            map.iter().for_each(|(name, inside)| leaves(inside, &format!("{at}/{name}"), all));
         }
         Value::Array(items) => {
             items.iter().enumerate().for_each(|(n, inside)| leaves(inside, &format!("{at}/{n}"), all));

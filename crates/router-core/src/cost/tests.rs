@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::chat::Usage;
 use crate::price::LongContext;
 use crate::select::testing::{deployment, input};
 
@@ -116,6 +115,24 @@ proptest! {
         let mut d = priced("unpriced");
         d.price = Some(price);
         prop_assert!(ceiling(&d, bound, out, n, asked) >= cost);
+    }
+
+    #[test]
+    fn the_short_way_and_the_price_list_agree(
+        mut price in price(), input in 0_u64..3_000_000, output in 0_u64..3_000_000, listed: bool, half: bool,
+    ) {
+        if listed {
+            (price.factor_ppm, price.long_context) = (1_000_000, Vec::new());
+        }
+        if half {
+            // 500 pico-USD a token: ties to be broken.
+            let rate = Some(PerMillion::from_micro(500));
+            (price.base.input, price.base.output) = (rate, rate);
+        }
+        let usage = Usage { input_tokens: input, output_tokens: output, ..Usage::default() };
+        let short = plain(&price, input, output);
+        prop_assert_eq!(short.is_some(), price.factor_ppm == 1_000_000 && price.long_context.is_empty() && price.is_complete());
+        prop_assert_eq!(short.unwrap_or(price.cost(&usage, ServiceTier::Standard)), price.cost(&usage, ServiceTier::Standard));
     }
 
     #[test]

@@ -214,6 +214,8 @@ impl Failover {
             }
             NotAdmitted::Budget => option.bar = Some(Bar::Money),
             NotAdmitted::RetryBudget => {
+                // Everything else was granted, the rate included: only the budget is waited for.
+                (option.ready_at, option.wait) = (now, Wait::Short);
                 let since = self.budget_spent.map_or(now, |(since, _)| since);
                 self.budget_spent = Some((since, poll_after(&mut option.polls)));
             }

@@ -411,6 +411,10 @@ fn a_spent_retry_budget_is_waited_for_but_not_long() {
         "a b",
         "fail 1 timeout > admit 2 b draws | out 2 budget > wake ~ | wake > admit 2 b draws | in 2 > send 2",
     );
+    sent(
+        "a",
+        "fail 1 timeout > wake ~ | wake > admit 2 a draws | out 2 rate 9 > admit 2 a draws book | out 2 budget > wake ~ | wake > admit 2 a draws",
+    );
     // Somebody proved himself meanwhile.
     sent("a b", "fail 1 timeout > admit 2 b draws | out 2 budget > wake ~ | b proven | wake > admit 2 b");
     sent(

@@ -102,6 +102,15 @@ impl BreakerGauge {
             Self::Open => 2,
         }
     }
+
+    /// The public name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Returning => "returning",
+            Self::Open => "open",
+        }
+    }
 }
 
 /// What metrics and the admin API show.

@@ -9,7 +9,7 @@ use super::eligible::{Judge, returns_in_ms};
 use super::input::DecisionInput;
 use super::scope::{Group, Scope};
 use super::set::Set;
-use super::spread::{Odds, Place, Spread};
+use super::spread::{Odds, Place, Spread, sort_by_key};
 use crate::compiled::Compiled;
 
 /// Keeps this draw apart from others made with the same request's seed.
@@ -89,7 +89,7 @@ fn rank(
     compiled: &Compiled,
     input: &DecisionInput,
     (group, mut places): (&Group<'_>, Places),
-    (verdicts, ranked, rng): (&mut Vec<Verdict>, &mut Places, &mut fastrand::Rng),
+    (verdicts, ranked, rng): (&mut [Verdict], &mut Places, &mut fastrand::Rng),
 ) {
     let wanted = group.quality;
     let lacks = |verdict: &Verdict| match (wanted, verdict.quality) {
@@ -104,8 +104,7 @@ fn rank(
             (verdict.reason, verdict.detail) = (Some(reason), Some(detail));
         }
     }
-    let bucket = |place: Place| -> Bucket {
-        let verdict = &verdicts[usize::from(place)];
+    let bucket = |verdict: &Verdict| -> Bucket {
         let preference = if group.prefer.contains(&verdict.deployment) {
             0
         } else {
@@ -115,11 +114,13 @@ fn rank(
         let quality = verdict.quality.unwrap_or_default().max(0.0).to_bits();
         (preference, verdict.reason.is_some(), if none_reaches { !quality } else { 0 })
     };
-    places.sort_by_key(|place| bucket(*place));
+    sort_by_key(&mut places, |place| bucket(&verdicts[usize::from(place)]));
 
     let mut spread = Spread { compiled, verdicts, rng: rng.clone(), turn: input.turn };
     let mut odds = None;
-    for alike in places.chunk_by_mut(|a, b| bucket(*a) == bucket(*b)) {
+    let same =
+        |a: &Place, b: &Place| bucket(&verdicts[usize::from(*a)]) == bucket(&verdicts[usize::from(*b)]);
+    for alike in places.chunk_by_mut(same) {
         let of_these = spread.arrange(alike, group.strategy);
         if ranked.is_empty() && odds.is_none() {
             odds = Some(propensities(&spread, alike, of_these));

@@ -1,7 +1,5 @@
 //! What a deployment is worth trying for: expected cost plus what its slowness is worth, and the order of scores.
 
-use std::cmp::Ordering;
-
 use super::decision::{ScoreParts, Verdict};
 use crate::money::Usd;
 
@@ -13,9 +11,11 @@ pub(super) fn parts(cost: Option<Usd>, mean_total_ms: u32, usd_per_second: Usd) 
     ScoreParts { cost, latency, cache: 0.0, total: cost + latency }
 }
 
-/// Best first; those without a price after all that have one.
-pub(super) fn order(one: &Verdict, other: &Verdict) -> Ordering {
-    one.cost.is_none().cmp(&other.cost.is_none()).then(total(one).total_cmp(&total(other)))
+/// Smaller is better: those without a price come after all that have one. The second part orders as
+/// [`f64::total_cmp`] does.
+pub(super) fn key(verdict: &Verdict) -> (bool, i64) {
+    let bits = total(verdict).to_bits().cast_signed();
+    (verdict.cost.is_none(), bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed())
 }
 
 /// Whether a score is so near the best that the two share the load.

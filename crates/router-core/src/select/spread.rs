@@ -1,8 +1,7 @@
 //! Sharing load among deployments that are as good as each other: the strategies.
 
-use std::cmp::Ordering;
-
 use fastrand::Rng;
+use smallvec::SmallVec;
 
 use super::decision::Verdict;
 use super::score;
@@ -57,7 +56,7 @@ impl Spread<'_> {
     /// By score; the near-equal ones at the front in an order drawn anew by each request, so that a burst does not spend
     /// one rate limit after the other.
     fn by_score(&mut self, places: &mut [Place]) -> Odds {
-        places.sort_by(|a, b| score::order(self.verdict(*a), self.verdict(*b)));
+        sort_by_key(places, |place| score::key(self.verdict(place)));
         let Some(best) = places.first().map(|place| self.verdict(*place)) else { return Odds::First };
         let ppm = self.compiled.selection.near_equal_ppm;
         let near = places.iter().take_while(|place| score::near(best, self.verdict(**place), ppm)).count();
@@ -73,20 +72,23 @@ impl Spread<'_> {
             self.rng.shuffle(places);
             return Odds::Shared(places.len());
         }
-        let mut drawn: smallvec::SmallVec<[(f64, Place); 16]> = smallvec::SmallVec::new();
-        for place in places.iter() {
-            // In 0 < u <= 1.
-            let u = 1.0 - self.rng.f64();
-            let weight = self.weight(*place);
-            drawn.push((if weight == 0 { f64::MAX } else { -libm::log(u) / f64::from(weight) }, *place));
-        }
-        drawn.sort_by(|a, b| match a.0.total_cmp(&b.0) {
-            Ordering::Equal => a.1.cmp(&b.1),
-            unequal => unequal,
+        let mut rng = self.rng.clone();
+        sort_by_key(places, |place| {
+            // In 0 < u <= 1, so the variate is finite and not negative, and its bits are in the order of the values.
+            let u = 1.0 - rng.f64();
+            let weight = self.weight(place);
+            if weight == 0 { u64::MAX } else { (libm::log(u).abs() / f64::from(weight)).to_bits() }
         });
-        for (place, (_, to)) in places.iter_mut().zip(drawn) {
-            *place = to;
-        }
+        self.rng = rng;
         Odds::Weighted
+    }
+}
+
+/// Sorts by a key made once per place; equal ones keep the order of the list of verdicts.
+pub(super) fn sort_by_key<K: Ord>(places: &mut [Place], mut key: impl FnMut(Place) -> K) {
+    let mut keyed: SmallVec<[(K, Place); 32]> = places.iter().map(|place| (key(*place), *place)).collect();
+    keyed.sort_unstable();
+    for (place, (_, sorted)) in places.iter_mut().zip(keyed) {
+        *place = sorted;
     }
 }

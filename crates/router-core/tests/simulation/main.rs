@@ -9,6 +9,8 @@ mod random;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]
+mod setting;
+#[cfg(test)]
 mod upstream;
 #[cfg(test)]
 mod world;

@@ -6,8 +6,9 @@ use router_core::compiled::{DeploymentIdx, Limits};
 use router_core::failover::Finish;
 use router_core::time::Timestamp;
 
+use crate::setting::{KINDS, Request, START, secs};
 use crate::upstream::{Mode, Upstream};
-use crate::world::{KINDS, Request, START, World, secs};
+use crate::world::World;
 
 fn mode(rng: &mut fastrand::Rng) -> Mode {
     match rng.u8(0..6) {

@@ -6,8 +6,9 @@ use router_core::attempt::FailureKind;
 use router_core::compiled::{DeploymentIdx, Limits};
 use router_core::select::DeploymentState;
 
+use crate::setting::{Request, START, secs};
 use crate::upstream::{Mode, Upstream};
-use crate::world::{Request, START, World, secs};
+use crate::world::World;
 
 fn request(at_ms: u64, deployments: u16) -> Request {
     Request {

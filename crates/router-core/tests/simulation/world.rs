@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use router_core::attempt::{FailureKind, Next, Outcome};
-use router_core::compiled::{BreakerPolicy, DeploymentIdx, Limits, RetryPolicy, TimeLimits};
+use router_core::attempt::{Next, Outcome};
+use router_core::compiled::{DeploymentIdx, Limits, TimeLimits};
 use router_core::failover::{
     Action, AttemptLimits, AttemptNo, CallTerms, Event, Failover, FailoverInput, Finish, NotAdmitted, Place,
     RetryBudget,
@@ -14,51 +14,8 @@ use router_core::health::{Ask, DeploymentHealth, Ending, Permit};
 use router_core::select::{DeploymentState, DeploymentView, RoutePlan};
 use router_core::time::Timestamp;
 
+use crate::setting::{Request, START, breaker_policy, retry_policy, secs};
 use crate::upstream::{Notice, Upstream};
-
-pub(crate) const START: Timestamp = Timestamp::from_millis(1_795_348_200_000);
-
-pub(crate) fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
-}
-
-pub(crate) fn retry_policy() -> RetryPolicy {
-    RetryPolicy {
-        budget_percent: 20,
-        per_sec: 10,
-        attempts: 3,
-        backoff_base: Duration::from_millis(250),
-        backoff_cap: secs(8),
-    }
-}
-
-pub(crate) fn breaker_policy() -> BreakerPolicy {
-    BreakerPolicy {
-        enabled: true,
-        window: secs(300),
-        error_rate: 0.05,
-        min_requests: 20,
-        min_failures: 5,
-        consecutive: 5,
-        cooldown: secs(30),
-        max_cooldown: secs(600),
-        ramp_step: secs(10),
-    }
-}
-
-/// A request to come.
-#[derive(Clone, Debug)]
-pub(crate) struct Request {
-    pub(crate) at: Timestamp,
-    pub(crate) deadline: Duration,
-    pub(crate) stream: bool,
-    pub(crate) tokens: u64,
-    /// The client's patience, if it ends.
-    pub(crate) leaves_after: Option<Duration>,
-    /// Its deployments in order of preference.
-    pub(crate) wanted: Vec<DeploymentIdx>,
-    pub(crate) no_fallbacks: bool,
-}
 
 /// A request under way.
 struct Flight {
@@ -76,7 +33,7 @@ struct Flight {
     finish: Option<Finish>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Todo {
     Arrive(usize),
     /// A timer counts only if it is the last one asked for.
@@ -140,7 +97,10 @@ impl World {
 
     /// Everything that happens, to the end; then the invariants of the end.
     pub(crate) fn run(&mut self) {
+        let mut steps = 0;
         while let Some(((at, _), todo)) = self.queue.pop_first() {
+            steps += 1;
+            assert!(steps < 2_000 * (self.requests.len() + 10), "nobody turns in circles: {todo:?}");
             assert!(at >= self.now, "time goes forward");
             self.now = at;
             self.step(todo);
@@ -262,8 +222,10 @@ impl World {
 
     /// An event to a request's failover, and its actions performed, with all that they lead to at once.
     fn feed(&mut self, n: usize, event: Event) {
-        let mut events = VecDeque::from([event]);
+        let (mut events, mut fed) = (VecDeque::from([event]), 0);
         while let Some(event) = events.pop_front() {
+            fed += 1;
+            assert!(fed < 100, "an event leads to an end or to a wait: {event:?}");
             let Some(flight) = self.flights.get(&n) else { return };
             let views = self.views(flight.seed);
             let Some(flight) = self.flights.get_mut(&n) else { return };
@@ -399,15 +361,3 @@ impl World {
         self.finishes.iter().filter(|f| matches!(f, Finish::Answered(_))).count()
     }
 }
-
-/// Kinds an upstream fails with before anything is visible.
-pub(crate) const KINDS: [FailureKind; 8] = [
-    FailureKind::Overloaded,
-    FailureKind::Unavailable,
-    FailureKind::BadReply,
-    FailureKind::Empty,
-    FailureKind::Auth,
-    FailureKind::OutOfCredit,
-    FailureKind::TooLong,
-    FailureKind::BadRequest,
-];

@@ -146,9 +146,25 @@ impl Writer {
 
     /// How it is doing.
     pub fn status(&self) -> WriterStatus {
-        let shared = &*self.shared;
+        self.watch().status()
+    }
+
+    /// For whoever asks how it is doing without owning it.
+    pub fn watch(&self) -> WriterWatch {
+        WriterWatch(Arc::clone(&self.shared))
+    }
+}
+
+/// Looks at a writer from elsewhere.
+#[derive(Clone, Debug)]
+pub struct WriterWatch(Arc<Shared>);
+
+impl WriterWatch {
+    /// How the writer is doing.
+    pub fn status(&self) -> WriterStatus {
+        let shared = &*self.0;
         WriterStatus {
-            running: self.thread.as_ref().is_some_and(|thread| !thread.is_finished()),
+            running: shared.answered.borrow().ne(&u64::MAX),
             failing: shared.failing.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             spool_bytes: shared.spool.bytes(),
             adopting: shared.adopting.load(Ordering::Relaxed),

@@ -3,6 +3,13 @@
 //! `Upstream` is the side that speaks to providers, `Client` the side that speaks to applications. What a dialect
 //! cannot express it refuses by name, before anything is sent.
 
+pub mod anthropic;
+mod common;
+pub mod gemini;
+pub mod openai_chat;
+#[cfg(test)]
+mod testkit;
+
 use bytes::Bytes;
 use router_core::attempt::FailureKind;
 use router_core::capability::Capabilities;
@@ -87,6 +94,12 @@ pub trait Upstream: Send + Sync {
 
     /// Reads an error answer (status other than 2xx).
     fn error(&self, status: u16, body: &[u8]) -> ReplyFault;
+
+    /// When the body of an error answer says after how long asking again makes sense, in milliseconds: for providers
+    /// that say it nowhere else. A header that says so goes before it.
+    fn retry_after_ms(&self, _body: &[u8]) -> Option<u64> {
+        None
+    }
 }
 
 /// A stream being read.
@@ -187,4 +200,22 @@ pub trait Encoder: Send {
 
     /// Appends the end: usage when asked for, and the terminal event.
     fn end(&mut self, usage: Option<&Usage>, cost: Option<Usd>, out: &mut Vec<u8>);
+}
+
+/// The dialect spoken to providers under this id, if it is built.
+pub fn upstream(id: DialectId) -> Option<&'static dyn Upstream> {
+    match id {
+        DialectId::OpenaiChat => Some(&openai_chat::OpenaiChat),
+        DialectId::Anthropic => Some(&anthropic::Anthropic),
+        DialectId::Gemini => Some(&gemini::Gemini),
+        DialectId::OpenaiResponses | DialectId::Bedrock => None,
+    }
+}
+
+/// The dialect spoken to applications under this id, if it is built.
+pub fn client(id: DialectId) -> Option<&'static dyn Client> {
+    match id {
+        DialectId::OpenaiChat => Some(&openai_chat::OpenaiChat),
+        DialectId::OpenaiResponses | DialectId::Anthropic | DialectId::Gemini | DialectId::Bedrock => None,
+    }
 }

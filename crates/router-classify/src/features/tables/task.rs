@@ -93,8 +93,8 @@ pub(in crate::features) const TASKS: &[(Task, f32, &str)] = &[
     (
         Task::Reasoning,
         1.0,
-        "why does|why do|why would|why is|because|therefore|if all|all of the|conclude|conclusion|\
-        contradict*|reason|must be true|warum|pourquoi|por que|perche|почему|为什么|なぜ|왜",
+        "why would|because|therefore|if all|all of the|conclude|conclusion|contradict*|reason|\
+        must be true|must it be true|reasoning|necessarily",
     ),
     // Knowledge.
     (
@@ -115,7 +115,9 @@ pub(in crate::features) const TASKS: &[(Task, f32, &str)] = &[
         расскажи о|^vad ar|^vem|^nar|^var ligger|huvudstad*|forklara|nedir|kimdir|baskent*|hangi|\
         acikla*|nasil calisir|什么是|是什么|是谁|谁是|首都|哪一|哪个|哪年|哪里|解释|介绍|とは|とは何|は何|誰|どこ|いつ|説明|教えて|違い|무엇|뭐야|누구|\
         수도|어디|언제|설명|차이|*ما هي*|*ما هو*|*من هو*|*من هي*|*عاصمة*|متى|أين|*اشرح*|*ما الفرق*|क्या है*|\
-        राजधानी*|कौन*|समझाइए*|कब*|คืออะไร|เมืองหลวง|ใคร|ที่ไหน|τι ειναι|ποια ειναι|πρωτευουσα|ποιος",
+        राजधानी*|कौन*|समझाइए*|कब*|คืออะไร|เมืองหลวง|ใคร|ที่ไหน|τι ειναι|ποια ειναι|πρωτευουσα|ποιος|\
+        ^why|^warum|^pourquoi|^por que|^perche|^waarom|^почему|为什么|なぜ|왜|^welke|^hoeveel|哪些|la gi|thu do|\
+        o dau|apa itu|ibu kota|siapa|kapan",
     ),
     (
         Task::Knowledge,
@@ -150,7 +152,8 @@ pub(in crate::features) const TASKS: &[(Task, f32, &str)] = &[
         resumez|un resume|le resume|synthese|synthetise*|resumen|resumir|resume el|resume este|\
         resume esta|resume los|resumo|resuma|riassum*|riassunto|sintesi|samenvat*|vat samen|stresc*|\
         podsumuj*|streszcz*|резюмир*|кратко излож*|краткое содерж*|перескажи*|обобщи*|суммариз*|\
-        sammanfatt*|ozetle*|ozet|总结|概括|摘要|概述|要約|まとめて|要点|요약|정리해|لخص|*ملخص*|सारांश*|สรุป|περιληψη|συνοψ*",
+        sammanfatt*|ozetle*|ozet|总结|概括|摘要|概述|要約|まとめて|要点|요약|정리해|لخص|*ملخص*|सारांश*|สรุป|περιληψη|συνοψ*|\
+        ^vat|tom tat|ringkas*|rangkum*",
     ),
     (
         Task::Summarisation,
@@ -164,7 +167,7 @@ pub(in crate::features) const TASKS: &[(Task, f32, &str)] = &[
         4.0,
         "translat*|how do you say|how to say|ubersetz*|tradui*|traduction|traduc*|traduz*|traducir|\
         tradur*|vertaal*|vertaling|przetlumacz*|tlumacz*|перевед*|перевод*|oversatt*|cevir*|翻译|译成|翻訳|\
-        訳して|번역|*ترجم**|अनुवाद*|แปล|μεταφρα*",
+        訳して|번역|*ترجم**|अनुवाद*|แปล|μεταφρα*|dich sang|dich cau|terjemahkan*",
     ),
     (
         Task::Translation,
@@ -199,19 +202,19 @@ pub(in crate::features) const TASKS: &[(Task, f32, &str)] = &[
         story|paragraph about|caption|tweet|invitation|schreib*|verfass*|entwirf|brief an|e-mail|\
         geschichte uber|ecri*|courriel|lettre|histoire|escrib*|correo|carta|historia sobre|scriv*|\
         lettera|escrev*|schrijf*|napisz*|напиши*|составь|письмо|skriv*|brev|yaz|mektup|e-posta|写一|写封|邮件|\
-        信|書いて|手紙|メール|써줘|써 줘|작성|편지|이메일|*اكتب*|*رسالة*|लिख*|เขียน|γραψε",
+        信|書いて|手紙|メール|써줘|써 줘|작성|편지|이메일|*اكتب*|*رسالة*|लिख*|เขียน|γραψε|hay viet|viet mot|tulis*|buatkan",
     ),
     (Task::Writing, 1.0, "tone|style of|persuasive|creative|brainstorm|ideas for|names for"),
     // Classification.
     (
         Task::Classification,
         4.0,
-        "classif*|categori*|sentiment|positive or negative|positive, negative|spam or|is this spam|\
-        which category|which label|assign a label|assign one of|label each|label the|label this|\
-        klassifizier*|ordne*|einordnen|kategori*|stimmung dieser|classe ce|classe ces|classez|\
-        categorie*|clasific*|categoriz*|classific*|classifique|classificeer*|sklasyfikuj|przypisz|\
-        классифиц*|определи тональность|тональност*|klassificera|siniflandir*|duygu analizi|分类|归类|情感|分類|\
-        感情|분류|감정 분석|صنف|वर्गीकृत*|จัดประเภท|ταξινομ*",
+        "classif*|sentiment|positive or negative|positive, negative|spam or|is this spam|which category|\
+        which label|assign a label|assign one of|label each|label the|label this|klassifizier*|ordne*|\
+        einordnen|kategori*|stimmung dieser|classe ce|classe ces|classez|categorie*|clasific*|\
+        categoriz*|classific*|classifique|classificeer*|sklasyfikuj|przypisz|классифиц*|\
+        определи тональность|тональност*|klassificera|siniflandir*|duygu analizi|分类|归类|情感|分類|感情|분류|\
+        감정 분석|صنف|वर्गीकृत*|จัดประเภท|ταξινομ*|categorize*|categorise*|into categories",
     ),
     (
         Task::Classification,

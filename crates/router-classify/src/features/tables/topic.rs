@@ -99,7 +99,8 @@ pub(in crate::features) const TOPICS: &[(Topic, f32, &str)] = &[
         квант*|атом*|планет*|фотосинтез*|уравнен*|математик*|fysik*|kemi|fotosyntes*|ekvation*|fizik|\
         kimya|gezegen*|fotosentez|denklem*|物理|化学|生物|量子|原子|行星|数学|光合作用|方程|概率|惑星|光合成|確率|化學|물리|화학|생물|양자|행성|\
         광합성|수학|확률|방정식|*فيزياء*|*كيمياء*|*معادلة*|*التمثيل الضوئي*|भौतिक*|प्रकाश संश्लेषण*|गणित*|ฟิสิกส์|\
-        เคมี|สังเคราะห์แสง|คณิต|φυσικ*|χημει*|φωτοσυνθεσ*|εξισωσ*",
+        เคมี|สังเคราะห์แสง|คณิต|φυσικ*|χημει*|φωτοσυνθεσ*|εξισωσ*|boiling point|melting point|sky blue|\
+        rainbow*|chemical reaction*",
     ),
     (
         Topic::Science,
@@ -119,12 +120,13 @@ pub(in crate::features) const TOPICS: &[(Topic, f32, &str)] = &[
         microservice*|frontend|backend|bash|stack trace|traceback|artificial intelligence|chatbot|llm|\
         semiconductor*|blockchain|http|https|tcp|ip address|dns|vpn|operating system|computer*|\
         cybersecurity|firewall|bluetooth|smartphone*|laptop*|rust|rechner|datenbank*|netzwerk*|\
-        programmier*|quellcode|ordinateur*|logiciel*|base de donnees|reseau informatique|serveur*|\
-        programmation|ordenador*|base de datos|servidor*|programacion|computador*|banco de dados|\
-        rete neurale|programmazione|programowani*|baza danych|bazy danych|компьютер*|сервер*|программ*|\
-        алгоритм*|базы данных|базу данных|dator*|programvara|databas*|bilgisayar*|yazilim*|veritabani*|\
-        数据库|服务器|软件|代码|编程|算法|电脑|人工智能|データベース|サーバー|ソフトウェア|プログラム|コード|アルゴリズム|パソコン|데이터베이스|서버|소프트웨어|코드|프로그램|\
-        알고리즘|컴퓨터|*حاسوب*|*برمج**|*خادم*|कंप्यूटर*|सॉफ्टवेयर*|คอมพิวเตอร์|ซอฟต์แวร์|υπολογιστ*|λογισμικ*",
+        programmier*|quellcode|ordinateur*|logiciel*|base de donnees|reseau informatique|programmation|\
+        ordenador*|base de datos|servidor*|programacion|computador*|banco de dados|rete neurale|\
+        programmazione|programowani*|baza danych|bazy danych|компьютер*|сервер*|программ*|алгоритм*|\
+        базы данных|базу данных|dator*|programvara|databas*|bilgisayar*|yazilim*|veritabani*|数据库|服务器|软件|\
+        代码|编程|算法|电脑|人工智能|データベース|サーバー|ソフトウェア|プログラム|コード|アルゴリズム|パソコン|데이터베이스|서버|소프트웨어|코드|프로그램|알고리즘|컴퓨터|\
+        *حاسوب*|*برمج**|*خادم*|कंप्यूटर*|सॉफ्टवेयर*|คอมพิวเตอร์|ซอฟต์แวร์|υπολογιστ*|λογισμικ*|\
+        serveur web",
     ),
     (
         Topic::Technology,
@@ -139,25 +141,26 @@ pub(in crate::features) const TOPICS: &[(Topic, f32, &str)] = &[
         Topic::Business,
         3.0,
         "marketing|business plan|startup*|stakeholder*|swot|kpi|kpis|supply chain|human resources|\
-        job interview|cover letter|resume|competitor*|market share|business model|product launch|\
-        go-to-market|b2b|saas|sales team|sales pitch|customer service|customer support|\
-        customer feedback|performance review|project manage*|entrepreneur*|quarterly report|\
-        value proposition|job posting|job description|brand|branding|negotiat*|onboarding|unternehmen*|\
-        kunden*|kunde|mitarbeiter*|vertrieb|bewerbung*|geschaftsplan|besprechung*|gehaltserhohung|\
-        entreprise*|client|clients|salarie*|reunion d'equipe|lettre de motivation|embauche|empresa*|\
-        cliente*|empleado*|ventas|reunion de equipo|azienda*|aziendal*|clienti|dipendent*|vendite|\
-        riunione|funcionario*|vendas|reuniao|bedrijf*|klanten|medewerker*|sollicitatie*|firma*|klient*|\
-        pracownik*|spotkani*|компани*|клиент*|сотрудник*|маркетинг*|продаж*|бизнес*|foretag*|kund|\
-        kunder|medarbetar*|musteri*|sirket*|calisan*|pazarlama|公司|客户|营销|员工|会议|销售|商业|会社|顧客|会議|営業|社員|\
-        マーケティング|取引先|회사|고객|회의|마케팅|직원|영업|*شركة*|*عملاء*|*تسويق*|*موظف**|कंपनी*|ग्राहक*|บริษัท|ลูกค้า|\
-        การตลาด|εταιρει*|πελατ*",
+        job interview|cover letter|competitor*|market share|business model|product launch|go-to-market|\
+        b2b|saas|sales team|sales pitch|customer service|customer support|customer feedback|\
+        performance review|project manage*|entrepreneur*|quarterly report|value proposition|job posting|\
+        job description|brand|branding|negotiat*|onboarding|unternehmen*|kunden*|kunde|mitarbeiter*|\
+        vertrieb|bewerbung*|geschaftsplan|besprechung*|gehaltserhohung|entreprise*|client|clients|\
+        salarie*|reunion d'equipe|lettre de motivation|embauche|empresa*|cliente*|empleado*|ventas|\
+        reunion de equipo|azienda*|aziendal*|clienti|dipendent*|vendite|riunione|funcionario*|vendas|\
+        reuniao|bedrijf*|klanten|medewerker*|sollicitatie*|firma*|klient*|pracownik*|spotkani*|компани*|\
+        клиент*|сотрудник*|маркетинг*|продаж*|бизнес*|foretag*|kund|kunder|medarbetar*|musteri*|sirket*|\
+        calisan*|pazarlama|公司|客户|营销|员工|会议|销售|商业|会社|顧客|会議|営業|社員|マーケティング|取引先|회사|고객|회의|마케팅|직원|영업|*شركة*|\
+        *عملاء*|*تسويق*|*موظف**|कंपनी*|ग्राहक*|บริษัท|ลูกค้า|การตลาด|εταιρει*|πελατ*|my resume|\
+        resume for|slogan*",
     ),
     (
         Topic::Business,
         1.5,
         "customer*|sales|employee*|meeting*|manager|hiring|interview*|company|companies|business|client*|\
         salary|colleague*|agenda|workplace|product description|boss|team|ceo|retail|campaign|strategy|\
-        promotion|office|chef|gehalt|salaire|sueldo|stipendio|salario|зарплат*|начальник*",
+        promotion|office|chef|gehalt|salaire|sueldo|stipendio|salario|зарплат*|начальник*|parcel*|\
+        shipping|delivery",
     ),
     (
         Topic::Humanities,
@@ -178,9 +181,8 @@ pub(in crate::features) const TOPICS: &[(Topic, f32, &str)] = &[
     (
         Topic::Humanities,
         1.5,
-        "history|war|empire|emperor|revolution|king|queen|century|art|artist*|music|musical|culture|\
-        cultural|essay|story|poetry|church|language|theatre|krieg|kunst|kultur|guerre|roi|reine|\
-        histoire|art moderne|guerra|rey|reina|cultura|arte|storia|re di|musica|kultura|музык*|культур*|\
-        文化|音楽|음악|문화",
+        "history|empire|emperor|revolution|king|queen|century|art|artist*|music|musical|culture|cultural|\
+        essay|poetry|church|language|theatre|krieg|kunst|kultur|guerre|roi|reine|art moderne|guerra|rey|\
+        reina|cultura|arte|storia|re di|musica|kultura|музык*|культур*|文化|音楽|음악|문화|wars|the war|warfare",
     ),
 ];

@@ -9,7 +9,6 @@ mod rule;
 mod server;
 mod tenant;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -160,8 +159,7 @@ fn reliability(file: &File, report: &mut Report) -> Reliability {
     let (breaker, retries) = (&file.reliability.breaker, &file.reliability.retries);
     let limits = &file.reliability.time_limits;
     share(breaker.error_rate, "reliability.breaker.error_rate", report);
-    let mut positive: BTreeMap<&str, u64> = BTreeMap::new();
-    positive.extend([
+    let positive = [
         ("time_limits.connect_ms", limits.connect_ms),
         ("time_limits.first_byte_ms", limits.first_byte_ms),
         ("time_limits.answer_ms", limits.answer_ms),
@@ -174,7 +172,7 @@ fn reliability(file: &File, report: &mut Report) -> Reliability {
         ("breaker.cooldown_secs", breaker.cooldown_secs),
         ("breaker.ramp_step_secs", breaker.ramp_step_secs),
         ("retries.attempts", retries.attempts.into()),
-    ]);
+    ];
     for (path, _) in positive.into_iter().filter(|(_, value)| *value == 0) {
         report.problem(format!("reliability.{path}"), "must be above zero");
     }

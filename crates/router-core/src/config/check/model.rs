@@ -18,7 +18,7 @@ fn one(name: &str, written: &file::Model, names: &Names<'_>, report: &mut Report
         (None, true) => report.problem(&path, "needs `deployments` or `auto`"),
         (Some(_), false) => report.problem(&path, "give `deployments` or `auto`, not both"),
         (Some(_), true) if written.rules => {
-            report.problem(format!("{path}.rules"), "`auto` means this already")
+            report.problem(format!("{path}.rules"), "`auto` means this already");
         }
         (None, false) if deployments.is_empty() => {
             let text = "is empty: all its deployments are off, requests for it are refused";

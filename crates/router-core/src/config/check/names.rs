@@ -101,15 +101,21 @@ impl<'a> Names<'a> {
             if !seen.insert(id) {
                 report.problem(&path, format!("\"{id}\" is here twice"));
             }
-            match self.find(id) {
-                Found::On(deployment) => found.push(deployment),
-                Found::Off => {
-                    report.note(NoteKind::LeftOut, path, format!("{id} is left out: its provider is off"));
-                }
-                Found::Unknown(why) => report.problem(path, why),
-            }
+            found.extend(self.one(id, path, report));
         }
         found
+    }
+
+    /// A deployment named by id; `None`, with a note or a problem, when it is off or nobody knows it.
+    fn one(&self, id: &str, path: String, report: &mut Report) -> Option<DeploymentIdx> {
+        match self.find(id) {
+            Found::On(deployment) => return Some(deployment),
+            Found::Off => {
+                report.note(NoteKind::LeftOut, path, format!("{id} is left out: its provider is off"));
+            }
+            Found::Unknown(why) => report.problem(path, why),
+        }
+        None
     }
 
     /// Deployments named by id, model or tier name.
@@ -118,23 +124,22 @@ impl<'a> Names<'a> {
         for (at, name) in names.iter().enumerate() {
             let path = format!("{path}[{at}]");
             let members = self.file.tiers.get(name).or(self.file.models.get(name).map(|m| &m.deployments));
+            if self.file.models.get(name).is_some_and(|model| model.auto.is_some()) {
+                report.problem(
+                    &path,
+                    format!("\"{name}\" is decided like auto and has no deployments of its own"),
+                );
+            }
             // What is wrong with a tier's or model's own members is said where they stand.
-            let more = match members {
+            let more: Vec<DeploymentIdx> = match members {
                 Some(members) => members.iter().filter_map(|id| self.on.get(id.as_str()).copied()).collect(),
-                None => self.deployments(std::slice::from_ref(name), &path, report),
+                None => self.one(name, path, report).into_iter().collect(),
             };
             for deployment in more {
                 if !all.contains(&deployment) {
                     all.push(deployment);
                 }
             }
-        }
-        // One name's path is `prefer[0]`, not `prefer[0][0]`.
-        for problem in &mut report.problems {
-            shorten(&mut problem.path, path);
-        }
-        for note in &mut report.notes {
-            shorten(&mut note.path, path);
         }
         all
     }
@@ -148,13 +153,7 @@ impl<'a> Names<'a> {
                 known.push(name.clone());
                 continue;
             }
-            match self.find(name) {
-                Found::On(_) => known.push(name.clone()),
-                Found::Off => {
-                    report.note(NoteKind::LeftOut, path, format!("{name} is left out: its provider is off"));
-                }
-                Found::Unknown(why) => report.problem(path, why),
-            }
+            known.extend(self.one(name, path, report).map(|_| name.clone()));
         }
         known
     }
@@ -166,12 +165,5 @@ impl<'a> Names<'a> {
             || self.models.contains(name)
             || self.providers.iter().any(|p| p.name == name)
             || !matches!(self.find(name), Found::Unknown(_))
-    }
-}
-
-fn shorten(path: &mut String, under: &str) {
-    let doubled = path.strip_prefix(under).is_some_and(|rest| rest.ends_with("][0]"));
-    if doubled {
-        path.truncate(path.len() - "[0]".len());
     }
 }

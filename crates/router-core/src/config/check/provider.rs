@@ -111,7 +111,7 @@ fn base_url(written: &file::Provider, host: Option<&KnownHost>, path: &str, repo
                 report.problem(path, format!("each customer of {} has another: it must be given", h.id));
             }
             None if written.dialect.is_some() => {
-                report.problem(path, "is needed where the host is not known")
+                report.problem(path, "is needed where the host is not known");
             }
             _ => {}
         }
@@ -202,16 +202,17 @@ fn simulated(
         [
             ("latency_ms", written.latency_ms.is_some()),
             ("tokens_per_sec", written.tokens_per_sec.is_some()),
+            ("output_tokens", written.output_tokens.is_some()),
             ("price_usd_per_million", written.price_usd_per_million.is_some()),
             ("faults", written.faults.is_some()),
         ],
     );
     let (wrong, text) = if is {
-        (real, "means nothing for the simulated provider")
+        (&real[..], "means nothing for the simulated provider")
     } else {
-        (only_simulated, "is for the simulated provider only")
+        (&only_simulated[..], "is for the simulated provider only")
     };
-    for (name, _) in wrong.into_iter().filter(|(_, given)| *given) {
+    for (name, _) in wrong.iter().filter(|(_, given)| *given) {
         report.problem(format!("{path}.{name}"), text);
     }
     let faults = written.faults.unwrap_or_default();
@@ -219,6 +220,7 @@ fn simulated(
     is.then(|| SimulatedSettings {
         latency: std::time::Duration::from_millis(written.latency_ms.unwrap_or(200)),
         tokens_per_sec: written.tokens_per_sec.unwrap_or(100).max(1),
+        output_tokens: written.output_tokens.unwrap_or(48).max(1),
         price: written.price_usd_per_million.unwrap_or(FREE),
         faults,
     })
@@ -246,8 +248,10 @@ fn faults_in_range(faults: Faults, path: &str, report: &mut Report) {
         ("error_rate", faults.error_rate),
         ("rate_limit_rate", faults.rate_limit_rate),
         ("cut_rate", faults.cut_rate),
-        ("stall_rate", faults.stall_rate),
     ] {
         super::share(rate, &format!("{path}.faults.{name}"), report);
+    }
+    if faults.error_rate + faults.rate_limit_rate + faults.cut_rate > 1.0 {
+        report.problem(format!("{path}.faults"), "together more than every answer");
     }
 }

@@ -46,6 +46,11 @@ pub struct Provider {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub tokens_per_sec: Option<u32>,
+    /// Simulated provider only: tokens of an answer, where the request does not allow fewer. Default 48, a short
+    /// paragraph.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub output_tokens: Option<u32>,
     /// Simulated provider only: price of what is asked for by name; what stands in for a real deployment has that
     /// one's.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,6 +73,7 @@ impl Default for Provider {
             region: None,
             latency_ms: None,
             tokens_per_sec: None,
+            output_tokens: None,
             price_usd_per_million: None,
             faults: None,
         }
@@ -95,22 +101,19 @@ const fn one() -> u32 {
     1
 }
 
-/// Faults of the simulated provider, each as a share of its answers, 0..=1. Default none.
+/// Faults of the simulated provider, each as a share of its answers, together at most 1. Default none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
-    /// Answers that are an error 500.
+    /// Answers that are an error 500, before the first byte.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub error_rate: f64,
     /// Answers that are an error 429.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub rate_limit_rate: f64,
-    /// Streams that end in mid-answer.
+    /// Answers that break off half-way.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub cut_rate: f64,
-    /// Streams that fall silent in mid-answer.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub stall_rate: f64,
 }
 
 /// One thing that can be called. Price, window and capabilities come from the catalog unless given here.

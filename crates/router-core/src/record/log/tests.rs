@@ -11,7 +11,7 @@ use crate::attributes::{AttributeSet, Attributes};
 use crate::capability::Capabilities;
 use crate::chat::RequestOptions;
 use crate::compiled::*;
-use crate::select::{Reason, DeploymentView, RoutePlan, ScoreParts, Verdict, VerdictKind};
+use crate::select::{DeploymentView, Reason, RoutePlan, ScoreParts, Verdict, VerdictKind};
 use crate::tokens::TextStats;
 
 fn deployment(id: &str) -> Deployment {
@@ -183,7 +183,7 @@ fn request() -> RequestRecord {
 }
 
 /// The event as JSON: valid under the schema, and holding the members expected.
-fn check(event: &LogEvent<'_>, expected: Value) {
+fn check(event: &LogEvent<'_>, expected: &Value) {
     let schema = schemars::generate::SchemaSettings::draft2020_12().for_serialize().into_generator();
     let schema = schema.into_root_schema_for::<LogEvent<'static>>();
     let validator = jsonschema::validator_for(schema.as_value()).unwrap();
@@ -201,7 +201,7 @@ fn a_decision_names_rule_plan_and_the_deployments_considered() {
     let event = LogEvent::decision(REQUEST, &compiled, &input, &decision);
     check(
         &event,
-        json!({
+        &json!({
             "event": "router.decision", "time": "2026-11-22T11:50:00.000000Z", "at_us": 1_795_348_200_000_000_u64,
             "request_id": "0198c0de-7abc-7def-8123-456789abcdef", "rule": "short", "tier": "economy",
             "rules_passed_over": null, "plan": ["p/b", "p/a"],
@@ -227,13 +227,13 @@ fn an_attempt_separates_outcome_and_failure() {
         (Outcome::Cancelled, json!({ "outcome": "cancelled" })),
         (Outcome::Lost, json!({ "outcome": "lost" })),
     ] {
-        check(&LogEvent::attempt(&open, &close(outcome)), expected);
+        check(&LogEvent::attempt(&open, &close(outcome)), &expected);
     }
     let expected = json!({
         "event": "router.attempt", "deployment": "p/b", "latency_ms": 250, "first_byte_ms": 120, "key": "bot",
         "cost_usd": "0.000012345", "ceiling_usd": "2", "price_version": "0011223344556677", "started_us": 5_000_000,
     });
-    check(&LogEvent::attempt(&open, &close(Outcome::Success)), expected);
+    check(&LogEvent::attempt(&open, &close(Outcome::Success)), &expected);
 }
 
 #[test]
@@ -243,12 +243,12 @@ fn a_request_sums_up() {
         "event": "router.request", "outcome": "success", "cost_usd": "0.000012345", "reference_cost_usd": "0.00005",
         "latency_ms": 252, "overhead_us": 31, "price_version": "v", "client_request_id": "mine",
     });
-    check(&LogEvent::request(&record, Some("v")), expected);
+    check(&LogEvent::request(&record, Some("v")), &expected);
 }
 
 #[test]
 fn ids_are_written_as_the_display_form_says() {
     let record = request();
     let event = LogEvent::request(&record, None);
-    check(&event, json!({ "request_id": REQUEST.to_string() }));
+    check(&event, &json!({ "request_id": REQUEST.to_string() }));
 }

@@ -1,0 +1,63 @@
+//! The numbers of the default configuration, and the requests of a world.
+
+use std::time::Duration;
+
+use router_core::attempt::FailureKind;
+use router_core::compiled::{BreakerPolicy, DeploymentIdx, RetryPolicy};
+use router_core::time::Timestamp;
+
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_795_348_200_000);
+
+pub(crate) fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+pub(crate) fn retry_policy() -> RetryPolicy {
+    RetryPolicy {
+        budget_percent: 20,
+        per_sec: 10,
+        attempts: 3,
+        backoff_base: Duration::from_millis(250),
+        backoff_cap: secs(8),
+    }
+}
+
+pub(crate) fn breaker_policy() -> BreakerPolicy {
+    BreakerPolicy {
+        enabled: true,
+        window: secs(300),
+        error_rate: 0.05,
+        min_requests: 20,
+        min_failures: 5,
+        consecutive: 5,
+        cooldown: secs(30),
+        max_cooldown: secs(600),
+        ramp_step: secs(10),
+    }
+}
+
+/// A request to come.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) at: Timestamp,
+    pub(crate) deadline: Duration,
+    pub(crate) stream: bool,
+    pub(crate) tokens: u64,
+    /// The client's patience, if it ends.
+    pub(crate) leaves_after: Option<Duration>,
+    /// Its deployments in order of preference.
+    pub(crate) wanted: Vec<DeploymentIdx>,
+    pub(crate) no_fallbacks: bool,
+}
+
+/// Kinds an upstream fails with before anything is visible.
+pub(crate) const KINDS: [FailureKind; 8] = [
+    FailureKind::Overloaded,
+    FailureKind::Unavailable,
+    FailureKind::BadReply,
+    FailureKind::Empty,
+    FailureKind::Auth,
+    FailureKind::OutOfCredit,
+    FailureKind::TooLong,
+    FailureKind::BadRequest,
+];

@@ -1,0 +1,327 @@
+//! One attempt, from a scanned request to bytes for the client: hides whether a request passes through or is translated,
+//! and whether the network is real.
+//!
+//! Nothing is retried here and nothing is decided: a fault goes back to whoever sent the call. Dropping what is returned
+//! closes the upstream connection.
+
+mod flow;
+mod gate;
+mod stream;
+mod target;
+mod translation;
+mod whole;
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use router_core::attempt::FailureKind;
+use router_core::chat::{Conversation, DialectId, Envelope, Usage};
+use router_core::money::Usd;
+use router_core::price::ServiceTier;
+use tokio::time::{Instant, timeout_at};
+
+use crate::dialect::openai_chat::passthrough::{self, Changes};
+use crate::dialect::{ReplyFault, ReplyMeta, RequestProblem, WriteFor, client};
+use crate::error::{MAX_ERROR_BYTES, clean, retry_after};
+use crate::transport::{ByteStream, Inbound, Outbound, Pieces, Transport, TransportError};
+
+pub use gate::{barred_dialects, gate};
+pub use stream::{Item, StreamReply};
+pub use target::{Target, TargetError, TargetSpec};
+pub use whole::JsonReply;
+
+/// A request with its full form beside it, which is built when it is first needed, and once.
+#[derive(Debug)]
+pub struct Request {
+    envelope: Envelope,
+    conversation: OnceLock<Result<Conversation, RequestProblem>>,
+}
+
+impl Request {
+    /// A request as scanned.
+    pub fn new(envelope: Envelope) -> Self {
+        Self { envelope, conversation: OnceLock::new() }
+    }
+
+    /// The scanned request.
+    pub fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    /// The request in full.
+    ///
+    /// # Errors
+    /// What the scan let pass and the full form cannot hold.
+    pub fn conversation(&self) -> Result<&Conversation, &RequestProblem> {
+        let build = || match client(self.envelope.dialect) {
+            Some(client) => client.conversation(&self.envelope),
+            None => Err(RequestProblem {
+                pointer: String::new(),
+                message: format!("{} requests cannot be translated", self.envelope.dialect.name()),
+            }),
+        };
+        self.conversation.get_or_init(build).as_ref()
+    }
+}
+
+/// The header that carries the caller's id of a request; OpenAI documents it, others ignore it.
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
+
+/// Time limits of one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// To connect.
+    pub connect: Duration,
+    /// From sending a streamed request to the first byte of its body; a ping counts.
+    pub first_byte: Duration,
+    /// From sending a JSON request to its whole answer.
+    pub answer: Duration,
+    /// Between two bytes of a stream.
+    pub idle: Duration,
+}
+
+/// What an answer costs: all attempts of the request, given this one's tokens and the tier they were processed on.
+pub type CostOf = Arc<dyn Fn(&Usage, ServiceTier) -> Option<Usd> + Send + Sync>;
+
+/// One attempt.
+#[derive(Clone)]
+pub struct Call {
+    /// The request.
+    pub request: Arc<Request>,
+    /// Where it goes.
+    pub target: Arc<Target>,
+    /// The router's own limit on output tokens.
+    pub max_tokens: Option<u64>,
+    /// Time limits.
+    pub limits: Limits,
+    /// What a translated answer says of itself.
+    pub meta: ReplyMeta,
+    /// For the cost shown in a JSON answer.
+    pub cost: CostOf,
+    /// Our id of the attempt, sent as `x-client-request-id`: what to name when asking a provider about it.
+    pub tag: HeaderValue,
+}
+
+/// An attempt that failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    /// What it means.
+    pub kind: FailureKind,
+    /// When the provider says to come back.
+    pub retry_after: Option<Duration>,
+    /// The status it answered with, if it did.
+    pub status: Option<u16>,
+    /// For logs and clients: no page, no secret.
+    pub message: String,
+    /// The provider's own code.
+    pub code: Option<String>,
+    /// The request cannot be written in the deployment's dialect, which the gate could not see; nothing was sent. Another
+    /// dialect may answer it, and it says nothing about the deployment.
+    pub inexpressible: bool,
+    /// The request may have reached the provider, so that it may be billed.
+    pub sent: bool,
+}
+
+impl Fault {
+    pub(super) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { kind, retry_after: None, status: None, message, code: None, inexpressible: false, sent: true }
+    }
+
+    /// A dialect's fault, in a reply with this status.
+    fn of_reply(fault: ReplyFault, status: u16, target: &Target) -> Self {
+        Self {
+            status: Some(status),
+            code: fault.code,
+            ..Self::new(fault.kind, target.without_credential(fault.message))
+        }
+    }
+}
+
+impl From<TransportError> for Fault {
+    fn from(error: TransportError) -> Self {
+        // A body that broke off had begun; everything else happened before an answer, mostly before anything was sent.
+        Self { sent: error.kind == FailureKind::Truncated, ..Self::new(error.kind, error.message) }
+    }
+}
+
+/// What an answer's headers say.
+#[derive(Clone, Debug, Default)]
+pub struct ReplyHeaders {
+    /// The upstream's rate limit headers (`x-ratelimit-*`), for the client.
+    pub rate_limits: HeaderMap,
+    /// The upstream's id of the request (`x-request-id` or `request-id`), for logs.
+    pub upstream_request_id: Option<String>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub enum Reply {
+    /// Whole.
+    Json(JsonReply),
+    /// To be read.
+    Stream(StreamReply),
+}
+
+/// Makes one attempt. Resolves when the whole answer is read (JSON), or when status and headers are good (stream).
+///
+/// # Errors
+/// Everything that is not an answer, by kind.
+pub async fn send(transport: &dyn Transport, call: Call) -> Result<Reply, Fault> {
+    let stream = call.request.envelope.stream;
+    let mut outbound = outbound(&call)?;
+    outbound.headers.insert(CLIENT_REQUEST_ID, call.tag.clone());
+    let started = Instant::now();
+    let limit = if stream { call.limits.first_byte } else { call.limits.answer };
+    let inbound = timeout_at(started + limit, transport.send(outbound)).await.map_err(|_| late(stream))??;
+    let status = inbound.status.as_u16();
+    if status != 200 {
+        return Err(refused(inbound, &call.target, started + limit).await);
+    }
+    let headers = reply_headers(&inbound.headers);
+    let content_type = content_type(&inbound.headers);
+    if stream {
+        if let Some(wrong) = content_type.filter(|kind| kind != "text/event-stream") {
+            let kind = wrong.as_str() == "application/json";
+            return Err(not_a_stream(inbound, &call.target, started + limit, kind).await);
+        }
+        return Ok(Reply::Stream(StreamReply::new(call, inbound.body, started, headers)));
+    }
+    if let Some(wrong) = content_type.filter(|kind| kind != "application/json" && !kind.ends_with("+json")) {
+        let message = format!("the answer is {}, not JSON", clean(&wrong));
+        return Err(Fault { status: Some(status), ..Fault::new(FailureKind::BadReply, message) });
+    }
+    let body = whole::read(inbound.body, started + limit).await?;
+    whole::reply(&call, &body, headers).map(Reply::Json)
+}
+
+fn late(stream: bool) -> Fault {
+    let what = if stream { "no first byte within its time limit" } else { "no answer within its time limit" };
+    Fault::new(FailureKind::Timeout, what)
+}
+
+/// The request as the upstream gets it.
+fn outbound(call: &Call) -> Result<Outbound, Fault> {
+    let (request, target) = (&call.request, &call.target);
+    let envelope = &request.envelope;
+    let cap = [call.max_tokens, target.max_output_tokens.filter(|_| envelope.max_tokens.is_some())];
+    let connect = call.limits.connect;
+    if envelope.dialect == DialectId::OpenaiChat && target.dialect == envelope.dialect {
+        let changes =
+            Changes { model: &target.model, cap: cap.into_iter().flatten().min(), quirks: target.quirks };
+        return Ok(Outbound {
+            url: target.known_url(envelope.stream),
+            headers: target.headers(&[]),
+            body: passthrough::body(envelope, &changes),
+            connect,
+        });
+    }
+    let inexpressible = |message: String| Fault {
+        inexpressible: true,
+        code: Some("inexpressible".to_owned()),
+        ..Fault::new(FailureKind::BadRequest, message)
+    };
+    let conversation = request.conversation().map_err(|problem| inexpressible(problem.to_string()))?;
+    let given = [call.max_tokens, conversation.max_tokens].into_iter().flatten().min();
+    let to = WriteFor {
+        model: &target.model,
+        max_tokens: given.map(|given| target.max_output_tokens.map_or(given, |longest| longest.min(given))),
+        max_output_tokens: target.max_output_tokens,
+        capabilities: target.capabilities,
+    };
+    let outgoing =
+        target.upstream.request(conversation, &to).map_err(|error| inexpressible(error.to_string()))?;
+    let url = target.url(&outgoing.path).map_err(|error| inexpressible(error.to_string()))?;
+    Ok(Outbound {
+        url,
+        headers: target.headers(&outgoing.headers),
+        body: Pieces::from_vec(outgoing.body),
+        connect,
+    })
+}
+
+/// Reads at most so many bytes, until the deadline; what breaks off counts as far as it came.
+async fn read_some(mut body: ByteStream, max_bytes: usize, deadline: Instant) -> Bytes {
+    let mut read = BytesMut::new();
+    while let Ok(Some(Ok(chunk))) = timeout_at(deadline, body.next()).await {
+        let room = max_bytes.saturating_sub(read.len());
+        read.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
+        if read.len() >= max_bytes {
+            break;
+        }
+    }
+    read.freeze()
+}
+
+/// The fault of an answer whose status is not 200.
+async fn refused(inbound: Inbound, target: &Target, deadline: Instant) -> Fault {
+    let status = inbound.status.as_u16();
+    let wait = retry_after(&inbound.headers, SystemTime::now());
+    let body = read_some(inbound.body, MAX_ERROR_BYTES, deadline).await;
+    let fault = Fault::of_reply(target.upstream.error(status, &body), status, target);
+    // Only these kinds are about time; a retry-after on a 400 says nothing.
+    let timely =
+        matches!(fault.kind, FailureKind::RateLimited | FailureKind::Overloaded | FailureKind::Unavailable);
+    let wait = wait.or_else(|| target.upstream.retry_after_ms(&body).map(Duration::from_millis));
+    Fault { retry_after: wait.filter(|_| timely), ..fault }
+}
+
+/// The fault of a 200 that should be a stream: an error in disguise, or something else.
+async fn not_a_stream(inbound: Inbound, target: &Target, deadline: Instant, json: bool) -> Fault {
+    let body = if json { read_some(inbound.body, MAX_ERROR_BYTES, deadline).await } else { Bytes::new() };
+    let fault = match target.upstream.answer(&body) {
+        Err(fault) if json => fault,
+        _ => {
+            let message = "asked for a stream, the provider sent something else".to_owned();
+            ReplyFault { kind: FailureKind::BadReply, message, code: None }
+        }
+    };
+    Fault::of_reply(fault, 200, target)
+}
+
+/// The media type, lower case, without parameters; `None` when none is given.
+fn content_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next()?.trim().to_ascii_lowercase())
+}
+
+fn reply_headers(headers: &HeaderMap) -> ReplyHeaders {
+    let limits = headers.iter().filter(|(name, _)| name.as_str().starts_with("x-ratelimit-"));
+    let id = ["x-request-id", "request-id"]
+        .into_iter()
+        .find_map(|name| headers.get(HeaderName::from_static(name)));
+    ReplyHeaders {
+        rate_limits: limits.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        upstream_request_id: id.and_then(|id| id.to_str().ok()).map(|id| id.chars().take(128).collect()),
+    }
+}
+
+/// An answer with nothing in it where something was owed (DESIGN D6): nothing visible and no output tokens, and neither
+/// the legitimate end of a turn after a tool's result nor a limit that left no room.
+fn is_empty(
+    envelope: &Envelope,
+    visible: bool,
+    usage: Option<&Usage>,
+    finish: Option<router_core::chat::FinishReason>,
+) -> bool {
+    use router_core::chat::FinishReason as F;
+    let legitimate = match finish {
+        Some(F::Stop) | None => envelope.after_tool_result,
+        Some(F::Length) => envelope.max_tokens.is_some(),
+        // The filter is the provider's last word, and the client is told by the reason.
+        Some(F::ContentFilter) => true,
+        Some(F::ToolCalls) => false,
+    };
+    !visible && usage.is_none_or(|usage| usage.output_tokens == 0) && !legitimate
+}
+
+fn empty() -> Fault {
+    Fault::new(FailureKind::Empty, "the answer is empty")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! A JSON answer: read whole and bounded, judged, and given to the client with its cost.
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use router_core::attempt::FailureKind;
+use router_core::chat::{FinishReason, Usage};
+use router_core::money::Usd;
+use router_core::price::ServiceTier;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Call, Fault, ReplyHeaders, empty, is_empty};
+use crate::dialect::client;
+use crate::dialect::openai_chat::response::{read_whole, with_cost};
+use crate::transport::{ByteStream, Pieces};
+
+/// Longest JSON answer taken: far above any text, enough for several images.
+const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
+
+/// A whole answer for the client.
+#[derive(Debug)]
+pub struct JsonReply {
+    /// Its bytes, in pieces.
+    pub body: Pieces,
+    /// Tokens, when reported.
+    pub usage: Option<Usage>,
+    /// Why it ended.
+    pub finish: Option<FinishReason>,
+    /// The cost shown in it.
+    pub cost: Option<Usd>,
+    /// The provider's own cost, when it gave one.
+    pub provider_cost: Option<Usd>,
+    /// The processing tier the provider used.
+    pub service_tier: ServiceTier,
+    /// What the headers said.
+    pub headers: ReplyHeaders,
+}
+
+/// Reads a body to its end.
+pub(super) async fn read(mut body: ByteStream, deadline: Instant) -> Result<Bytes, Fault> {
+    let mut first: Option<Bytes> = None;
+    let mut all = BytesMut::new();
+    loop {
+        let next = timeout_at(deadline, body.next()).await.map_err(|_| super::late(false))?;
+        let Some(chunk) = next.transpose()? else { break };
+        if first.as_ref().map_or(all.len(), Bytes::len) + chunk.len() > MAX_ANSWER_BYTES {
+            let message = format!("the answer is longer than {MAX_ANSWER_BYTES} bytes");
+            return Err(Fault::new(FailureKind::BadReply, message));
+        }
+        // Most answers come in one chunk, which needs no copy.
+        match first.take() {
+            None if all.is_empty() => first = Some(chunk),
+            held => {
+                all.extend_from_slice(&held.unwrap_or_default());
+                all.extend_from_slice(&chunk);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| all.freeze()))
+}
+
+/// Judges an answer and makes the client's from it.
+pub(super) fn reply(call: &Call, body: &Bytes, headers: ReplyHeaders) -> Result<JsonReply, Fault> {
+    let envelope = call.request.envelope();
+    let of_reply = |fault| Fault::of_reply(fault, 200, &call.target);
+    if call.target.dialect == envelope.dialect {
+        let whole = read_whole(body).map_err(of_reply)?;
+        if is_empty(envelope, whole.visible, whole.usage.as_ref(), whole.finish) {
+            return Err(empty());
+        }
+        let service_tier = whole.service_tier.as_deref().map(ServiceTier::named).unwrap_or_default();
+        let cost = whole.usage.as_ref().and_then(|usage| (call.cost)(usage, service_tier));
+        return Ok(JsonReply {
+            body: with_cost(body, whole.usage_span.as_ref(), cost),
+            usage: whole.usage,
+            finish: whole.finish,
+            cost,
+            provider_cost: whole.provider_cost,
+            service_tier,
+            headers,
+        });
+    }
+    let answer = call.target.upstream.answer(body).map_err(of_reply)?;
+    let visible = !answer.parts.is_empty() || answer.reasoning.is_some();
+    if is_empty(envelope, visible, answer.usage.as_ref(), answer.finish) {
+        return Err(empty());
+    }
+    let service_tier = ServiceTier::default();
+    let cost = answer.usage.as_ref().and_then(|usage| (call.cost)(usage, service_tier));
+    let Some(client) = client(envelope.dialect) else {
+        return Err(Fault::new(FailureKind::BadReply, "the client's dialect cannot be written"));
+    };
+    Ok(JsonReply {
+        body: Pieces::from_iter([Bytes::from(client.answer(&answer, &call.meta, cost))]),
+        usage: answer.usage,
+        finish: answer.finish,
+        cost,
+        provider_cost: None,
+        service_tier,
+        headers,
+    })
+}

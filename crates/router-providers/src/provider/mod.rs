@@ -1,0 +1,184 @@
+//! The hosts we know: address, dialect, authentication and habits, as data. A new OpenAI-compatible host is a row here.
+//!
+//! No code asks which provider it talks to; it reads the row's quirks. Addresses and habits were checked against the
+//! providers' own documentation.
+
+use router_core::chat::DialectId;
+use router_core::config::{Known, KnownHost};
+
+/// How a credential is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// `Authorization: Bearer`.
+    Bearer,
+    /// `x-api-key`.
+    XApiKey,
+    /// `x-goog-api-key`.
+    XGoogApiKey,
+}
+
+impl Auth {
+    /// How servers of a dialect take a credential when nothing more is known of them.
+    pub const fn of(dialect: DialectId) -> Self {
+        match dialect {
+            DialectId::OpenaiChat | DialectId::OpenaiResponses | DialectId::Bedrock => Self::Bearer,
+            DialectId::Anthropic => Self::XApiKey,
+            DialectId::Gemini => Self::XGoogApiKey,
+        }
+    }
+
+    /// The header's name.
+    pub const fn header(self) -> &'static str {
+        match self {
+            Self::Bearer => "authorization",
+            Self::XApiKey => "x-api-key",
+            Self::XGoogApiKey => "x-goog-api-key",
+        }
+    }
+}
+
+/// The member a chat completions host takes an output limit in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MaxTokensName {
+    /// Both are understood: it stays as the client wrote it.
+    #[default]
+    AsGiven,
+    /// Only `max_tokens`.
+    MaxTokens,
+    /// Only `max_completion_tokens`, or that one works with every model.
+    MaxCompletionTokens,
+}
+
+/// Habits in which hosts of one dialect differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quirks {
+    /// The name of the output limit.
+    pub max_tokens: MaxTokensName,
+    /// `stream_options` is understood; where it is not, usage comes by itself in the last chunk.
+    pub stream_options: bool,
+}
+
+impl Quirks {
+    /// What a compatible host is taken to be.
+    pub const COMPATIBLE: Self = Self { max_tokens: MaxTokensName::AsGiven, stream_options: true };
+}
+
+/// One known host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// Its id in the configuration.
+    pub id: &'static str,
+    /// Base URL, without a slash at its end.
+    pub base_url: &'static str,
+    /// Wire format.
+    pub dialect: DialectId,
+    /// How the credential is sent.
+    pub auth: Auth,
+    /// It cannot be called without a credential.
+    pub needs_key: bool,
+    /// The environment variable its own documentation and SDK name for the credential.
+    pub key_env: Option<&'static str>,
+    /// Habits.
+    pub quirks: Quirks,
+    /// It answers by itself; nothing is sent anywhere.
+    pub simulated: bool,
+}
+
+/// A row of an OpenAI-compatible cloud: bearer key needed.
+const fn cloud(id: &'static str, base_url: &'static str, key_env: &'static str) -> Host {
+    Host {
+        id,
+        base_url,
+        dialect: DialectId::OpenaiChat,
+        auth: Auth::Bearer,
+        needs_key: true,
+        key_env: Some(key_env),
+        quirks: Quirks::COMPATIBLE,
+        simulated: false,
+    }
+}
+
+/// A row of a server of one's own: no key needed, one is sent when given.
+const fn local(id: &'static str, base_url: &'static str) -> Host {
+    Host { key_env: None, needs_key: false, ..cloud(id, base_url, "") }
+}
+
+const COMPLETION_TOKENS: Quirks =
+    Quirks { max_tokens: MaxTokensName::MaxCompletionTokens, stream_options: true };
+
+/// All rows, ascending by id.
+pub const HOSTS: [Host; 13] = [
+    Host {
+        dialect: DialectId::Anthropic,
+        auth: Auth::XApiKey,
+        ..cloud("anthropic", "https://api.anthropic.com/v1", "ANTHROPIC_API_KEY")
+    },
+    // Model Studio, Singapore. `max_tokens` is deprecated there since 2026-04-20 (notice of changes to model fields).
+    Host {
+        quirks: COMPLETION_TOKENS,
+        ..cloud("dashscope", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "DASHSCOPE_API_KEY")
+    },
+    Host {
+        quirks: Quirks { max_tokens: MaxTokensName::MaxTokens, stream_options: true },
+        ..cloud("deepseek", "https://api.deepseek.com", "DEEPSEEK_API_KEY")
+    },
+    Host {
+        dialect: DialectId::Gemini,
+        auth: Auth::XGoogApiKey,
+        ..cloud("gemini", "https://generativelanguage.googleapis.com/v1beta", "GEMINI_API_KEY")
+    },
+    Host { quirks: COMPLETION_TOKENS, ..cloud("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY") },
+    local("llamacpp", "http://127.0.0.1:8080/v1"),
+    // Refuses members it does not know with 422, `stream_options` and `max_completion_tokens` among them; usage comes
+    // with the last chunk.
+    Host {
+        quirks: Quirks { max_tokens: MaxTokensName::MaxTokens, stream_options: false },
+        ..cloud("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY")
+    },
+    Host {
+        quirks: Quirks { max_tokens: MaxTokensName::MaxTokens, stream_options: true },
+        ..local("ollama", "http://127.0.0.1:11434/v1")
+    },
+    // Its reasoning models take only `max_completion_tokens`, all others take it as well (API reference, chat/create).
+    Host { quirks: COMPLETION_TOKENS, ..cloud("openai", "https://api.openai.com/v1", "OPENAI_API_KEY") },
+    cloud("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
+    Host { simulated: true, ..local("simulated", "http://simulated.invalid/v1") },
+    local("vllm", "http://127.0.0.1:8000/v1"),
+    cloud("xai", "https://api.x.ai/v1", "XAI_API_KEY"),
+];
+
+/// The rows as the configuration's check takes them.
+pub fn known() -> Known {
+    let hosts = HOSTS.iter().map(|row| KnownHost {
+        id: row.id.to_owned(),
+        base_url: Some(row.base_url.to_owned()),
+        dialect: row.dialect,
+        needs_key: row.needs_key,
+        simulated: row.simulated,
+    });
+    Known { hosts: hosts.collect() }
+}
+
+/// The row with this id.
+pub fn host(id: &str) -> Option<&'static Host> {
+    HOSTS.binary_search_by(|row| row.id.cmp(id)).ok().and_then(|at| HOSTS.get(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_in_order_and_well_formed() {
+        assert!(HOSTS.is_sorted_by(|a, b| a.id < b.id));
+        for row in &HOSTS {
+            assert_eq!(host(row.id), Some(row));
+            let url: hyper::Uri = row.base_url.parse().unwrap();
+            assert!(!row.base_url.ends_with('/') && url.query().is_none(), "{}", row.id);
+            let own = url.host().unwrap() == "127.0.0.1" || row.simulated;
+            assert_eq!(url.scheme_str() == Some("https"), !own, "{}: keys only over TLS", row.id);
+            assert_eq!(row.needs_key, row.key_env.is_some(), "{}", row.id);
+        }
+        assert_eq!(host("nobody"), None);
+    }
+}

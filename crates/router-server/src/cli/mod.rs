@@ -1,0 +1,108 @@
+//! The command line: one file per command. Results go to standard output, everything else to standard error.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks through them")]
+
+mod check;
+mod classify;
+mod explain;
+mod report;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+pub(crate) use report::span;
+
+/// Everything went as asked.
+const GOOD: u8 = 0;
+/// The answer is no: problems in a checked configuration, nothing eligible.
+const NO: u8 = 1;
+/// The question was wrong: the command line, or a file given to it.
+const WRONG: u8 = 2;
+
+/// A self-hosted LLM router.
+#[derive(Debug, Parser)]
+#[command(name = "router-server", version, about, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Arguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server (the default command)
+    Serve(serve::Arguments),
+    /// List every problem of a configuration with its path, or what it amounts to
+    Check(check::Arguments),
+    /// Show the decision for one request, calling no one
+    Explain(explain::Arguments),
+    /// Read one request per line from standard input, write its attributes as one JSON object per line
+    Classify(classify::Arguments),
+    /// Sum up a ledger: requests, errors, latency, tokens, cost
+    Report(report::Arguments),
+}
+
+/// Where a configuration is, for commands that take one.
+#[derive(Debug, clap::Args)]
+struct ConfigArgument {
+    /// Configuration file; without it config/router.yaml, or the defaults inside the binary
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Runs the command of this process's arguments.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { WRONG } else { GOOD });
+        }
+    };
+    log_to_stderr();
+    let done = match cli.command {
+        None => serve::run(&cli.serve),
+        Some(Command::Serve(arguments)) => serve::run(&arguments),
+        Some(Command::Check(arguments)) => check::run(arguments),
+        Some(Command::Explain(arguments)) => explain::run(arguments),
+        Some(Command::Classify(arguments)) => classify::run(arguments),
+        Some(Command::Report(arguments)) => report::run(&arguments),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            // One line: causes are part of it.
+            eprintln!("router-server: {}", format!("{error:#}").replace('\n', " "));
+            ExitCode::from(WRONG)
+        }
+    }
+}
+
+/// Diagnostics on standard error: `RUST_LOG` says how much, `warn` for libraries and `info` for us by default.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("warn,router_server=info,router_ledger=info"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .try_init();
+}
+
+/// Prints a line to standard output; a reader that has gone away ends the program quietly.
+fn line(text: &str) {
+    use std::io::Write;
+    if writeln!(std::io::stdout(), "{text}").is_err() {
+        std::process::exit(i32::from(GOOD));
+    }
+}
+
+/// A runtime for a command that talks to the ledger.
+fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work))
+}

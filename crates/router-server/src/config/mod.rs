@@ -1,0 +1,152 @@
+//! Configuration from where it lies: files, environment, embedded defaults. What it means is core's to check.
+
+mod substitute;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use router_core::catalog::Catalog;
+use router_core::config::{self, Checked, Problem};
+use router_providers::provider::known;
+use serde_json::Value;
+
+pub(crate) use substitute::{ProcessSources, Sources};
+
+/// The annotated default, as in `config/router.yaml`.
+const DEFAULT_CONFIG: &str = include_str!("../../../../config/router.yaml");
+/// Models and prices, as in `config/catalog.yaml`.
+const DEFAULT_CATALOG: &str = include_str!("../../../../config/catalog.yaml");
+/// Where a configuration is looked for when none is named.
+pub(crate) const DEFAULT_PATH: &str = "config/router.yaml";
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file, YAML or JSON.
+    File(PathBuf),
+    /// The defaults inside the binary.
+    Embedded,
+    /// A text given by the caller, with the directory its relative paths start from.
+    Text {
+        /// YAML or JSON.
+        text: String,
+        /// Where relative paths start.
+        base: PathBuf,
+    },
+}
+
+impl Source {
+    /// The file named, or the default one, or what is embedded when that does not exist.
+    pub fn find(named: Option<PathBuf>) -> Self {
+        match named {
+            Some(path) => Self::File(path),
+            None if Path::new(DEFAULT_PATH).exists() => Self::File(DEFAULT_PATH.into()),
+            None => Self::Embedded,
+        }
+    }
+
+    /// Where relative paths in it start.
+    fn base(&self) -> PathBuf {
+        match self {
+            Self::File(path) => path.parent().map(Path::to_path_buf).unwrap_or_default(),
+            Self::Embedded => PathBuf::new(),
+            Self::Text { base, .. } => base.clone(),
+        }
+    }
+
+    /// The file to watch for changes, if it is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Embedded | Self::Text { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Embedded => f.write_str("embedded defaults"),
+            Self::Text { .. } => f.write_str("given text"),
+        }
+    }
+}
+
+/// A configuration that cannot be used: every problem, each with its path.
+#[derive(Debug)]
+pub struct Unusable {
+    /// Where it came from.
+    pub(crate) source: Source,
+    /// What is wrong.
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.source)?;
+        for (n, problem) in self.problems.iter().enumerate() {
+            let separator = if n == 0 { "" } else { "; " };
+            write!(f, "{separator}{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Unusable {}
+
+/// A configuration ready for use, with the directory its relative paths start from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What was checked.
+    pub(crate) checked: Checked,
+    /// Where relative paths start.
+    pub(crate) base: PathBuf,
+}
+
+impl Loaded {
+    /// A path of the configuration, made usable from the working directory.
+    pub(crate) fn path(&self, written: &str) -> PathBuf {
+        self.base.join(written)
+    }
+}
+
+/// Reads, substitutes and checks.
+///
+/// # Errors
+/// Everything wrong with it.
+pub fn load(source: &Source) -> Result<Loaded, Unusable> {
+    load_with(source, &ProcessSources)
+}
+
+fn load_with(source: &Source, sources: &dyn Sources) -> Result<Loaded, Unusable> {
+    let unusable = |problems| Unusable { source: source.clone(), problems };
+    let one = |message: String| unusable(vec![Problem::new("", message)]);
+    let text = match source {
+        Source::File(path) => {
+            std::fs::read_to_string(path).map_err(|e| one(format!("cannot be read: {e}")))?
+        }
+        Source::Embedded => DEFAULT_CONFIG.to_owned(),
+        Source::Text { text, .. } => text.clone(),
+    };
+    let mut value: Value =
+        serde_saphyr::from_str(&text).map_err(|e| one(format!("is not YAML or JSON: {e}")))?;
+    if value.is_null() {
+        value = Value::Object(serde_json::Map::new());
+    }
+    let missing = substitute::substitute(&mut value, sources);
+    if !missing.is_empty() {
+        return Err(unusable(missing.into_iter().map(|m| Problem::new(m.path, m.message)).collect()));
+    }
+    let file = config::parse(&value).map_err(&unusable)?;
+    let catalog = catalog().map_err(one)?;
+    let checked = config::check(&file, &catalog, &known()).map_err(unusable)?;
+    Ok(Loaded { checked, base: source.base() })
+}
+
+/// The catalog inside the binary.
+fn catalog() -> Result<Catalog, String> {
+    let damaged = |what: String| format!("the embedded catalog is damaged: {what}");
+    let value: Value = serde_saphyr::from_str(DEFAULT_CATALOG).map_err(|e| damaged(e.to_string()))?;
+    config::parse_catalog(&value).map_err(|problems| damaged(format!("{problems:?}")))
+}

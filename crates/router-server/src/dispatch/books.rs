@@ -1,0 +1,344 @@
+//! A request's accounts: opened before an attempt's first byte goes upstream, closed before the client sees the end,
+//! concluded once. They outlive a panic of the code that serves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use router_core::attempt::Outcome;
+use router_core::budget::Hold;
+use router_core::chat::Usage;
+use router_core::compiled::{Deployment, DeploymentIdx};
+use router_core::cost;
+use router_core::failover::AttemptNo;
+use router_core::health::{Ending, Permit};
+use router_core::money::Usd;
+use router_core::price::ServiceTier;
+use router_core::record::log::LogEvent;
+use router_core::record::{CloseRecord, LedgerRecord, OpenRecord, RequestRecord};
+use router_core::select::Decision;
+use router_core::time::Timestamp;
+
+use super::admit::Taken;
+use crate::engine::Engine;
+use crate::ingress::Asked;
+use crate::telemetry::metrics::RequestDone;
+use crate::worker::Worker;
+
+/// What an attempt is known to have used.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Spent {
+    /// The provider said so, and on which tier it processed.
+    Reported(Usage, ServiceTier),
+    /// Nothing: it refused, or was never reached.
+    Nothing,
+    /// It may have worked on it and said nothing: booked at its bound, or for a stream at its input's bound and what was
+    /// seen of the output, marked estimated.
+    Unknown {
+        /// Output tokens seen in a stream; `None`: a whole answer that never came.
+        seen_output_tokens: Option<u64>,
+    },
+}
+
+impl Spent {
+    /// A stream of which so many output tokens were seen.
+    pub(super) const fn seen(tokens: u64) -> Self {
+        Self::Unknown { seen_output_tokens: Some(tokens) }
+    }
+}
+
+/// An attempt in flight.
+struct OpenAttempt {
+    record: OpenRecord,
+    deployment: DeploymentIdx,
+    permit: Permit,
+    hold: Hold,
+    first_byte: Option<Timestamp>,
+    input_bound: u64,
+}
+
+/// What the attempts of one request are opened with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bound {
+    /// Most input tokens.
+    pub(super) input_tokens: u64,
+    /// Most output tokens of one answer.
+    pub(super) output_tokens: u64,
+}
+
+/// One request's accounts.
+pub(super) struct Books {
+    worker: Arc<Worker>,
+    engine: Arc<Engine>,
+    request: RequestRecord,
+    key_tags: Vec<Arc<str>>,
+    service_tier: ServiceTier,
+    answers: u32,
+    open: Vec<OpenAttempt>,
+    sent_at: Option<Timestamp>,
+    /// Of the attempt that answered.
+    price_version: Option<Arc<str>>,
+    concluded: bool,
+}
+
+impl Books {
+    /// Begins.
+    pub(super) fn begin(worker: &Arc<Worker>, engine: &Arc<Engine>, asked: &Asked) -> Self {
+        worker.shared.metrics.request_started();
+        let key = asked.key.map(|at| &engine.compiled.keys[at]);
+        let request = RequestRecord {
+            request: asked.arrival.id,
+            at: asked.arrival.received,
+            ended: asked.arrival.received,
+            model: engine.known_model(&asked.envelope().model),
+            key: key.map(|k| Arc::clone(&k.name)),
+            client_request_id: asked.client_request_id.clone(),
+            rule: None,
+            deployment: None,
+            outcome: Arc::from(""),
+            attempts: 0,
+            usage: Usage::default(),
+            cost: Usd::ZERO,
+            reference_cost: Usd::ZERO,
+            first_byte_ms: None,
+            overhead_us: 0,
+            simulated: false,
+        };
+        Self {
+            worker: Arc::clone(worker),
+            engine: Arc::clone(engine),
+            request,
+            key_tags: key.map(|k| k.tags.clone()).unwrap_or_default(),
+            service_tier: asked
+                .envelope()
+                .service_tier
+                .as_deref()
+                .map(ServiceTier::named)
+                .unwrap_or_default(),
+            answers: asked.envelope().n.max(1),
+            open: Vec::new(),
+            sent_at: None,
+            price_version: None,
+            concluded: false,
+        }
+    }
+
+    /// What was decided.
+    pub(super) fn decided(&mut self, decision: &Decision) {
+        self.request.rule.clone_from(&decision.rule);
+    }
+
+    /// The most an attempt can cost: set aside, and booked if the process dies.
+    pub(super) fn ceiling(&self, deployment: &Deployment, bound: Bound) -> Usd {
+        cost::ceiling(deployment, bound.input_tokens, bound.output_tokens, self.answers, self.service_tier)
+    }
+
+    /// Writes an attempt into the spool, before anything of it goes upstream.
+    ///
+    /// # Errors
+    /// The spool cannot be written and `ledger.on_full` is `refuse`; the attempt must not be sent.
+    pub(super) fn open(
+        &mut self,
+        attempt: AttemptNo,
+        at: DeploymentIdx,
+        taken: Taken,
+    ) -> Result<(), Refused> {
+        let now = self.worker.shared.clock.now();
+        let deployment = self.engine.compiled.deployment(at);
+        let record = OpenRecord {
+            request: self.request.request,
+            attempt: attempt.0,
+            at: now,
+            deployment: Arc::clone(&deployment.id),
+            provider: Arc::clone(&deployment.provider),
+            model: Arc::clone(&self.request.model),
+            key: self.request.key.clone(),
+            tags: self.key_tags.clone(),
+            rule: self.request.rule.clone(),
+            ceiling: taken.hold.amount(),
+            price_version: deployment
+                .price
+                .as_ref()
+                .map_or_else(|| Arc::from(""), |p| Arc::from(p.version.as_str())),
+            simulated: deployment.simulated,
+        };
+        let written = self.append(&LedgerRecord::Open(record.clone()));
+        let Taken { permit, hold, bound } = taken;
+        let input_bound = bound.input_tokens;
+        self.open.push(OpenAttempt { record, deployment: at, permit, hold, first_byte: None, input_bound });
+        self.sent_at.get_or_insert(now);
+        self.request.attempts = attempt.0;
+        if written || !self.worker.shared.refuse_without_ledger {
+            return Ok(());
+        }
+        self.close(attempt, Outcome::Cancelled, Spent::Nothing, None);
+        Err(Refused)
+    }
+
+    /// The attempt's first byte came.
+    pub(super) fn first_byte(&mut self, attempt: AttemptNo) {
+        let now = self.worker.shared.clock.now();
+        let Some(open) = self.open.iter_mut().find(|o| o.record.attempt == attempt.0) else { return };
+        if open.first_byte.is_none() {
+            open.first_byte = Some(now);
+            self.engine.slot(open.deployment).first_byte(now, &mut open.permit);
+        }
+    }
+
+    /// What a usage costs on a deployment, all earlier attempts included: what the client is told.
+    pub(super) fn cost_with(
+        &self,
+        deployment: DeploymentIdx,
+    ) -> impl Fn(&Usage, ServiceTier) -> Option<Usd> + Send + Sync + use<> {
+        let (engine, before) = (Arc::clone(&self.engine), self.request.cost);
+        move |usage, tier| {
+            let price = engine.compiled.deployment(deployment).price.as_ref()?;
+            Some(before + price.cost(usage, tier))
+        }
+    }
+
+    /// Writes the attempt's end: usage, cost and outcome, to the spool, the board, the log and the metrics.
+    pub(super) fn close(
+        &mut self,
+        attempt: AttemptNo,
+        outcome: Outcome,
+        spent: Spent,
+        retry_after: Option<Duration>,
+    ) {
+        let Some(place) = self.open.iter().position(|o| o.record.attempt == attempt.0) else { return };
+        let open = self.open.swap_remove(place);
+        let now = self.worker.shared.clock.now();
+        let engine = Arc::clone(&self.engine);
+        let deployment = engine.compiled.deployment(open.deployment);
+        let (usage, cost, estimated) = self.settle(&open, deployment, spent);
+        let tokens = (!estimated).then(|| usage.input_tokens.saturating_add(usage.output_tokens));
+        let shared = Arc::clone(&self.worker.shared);
+        let ending = Ending { outcome, tokens, retry_after };
+        let OpenAttempt { record: opened, deployment: at, permit, hold, first_byte, .. } = open;
+        engine.slot(at).end(now, permit, &ending);
+        shared.state.settle(hold, cost);
+        let record = CloseRecord {
+            request: self.request.request,
+            attempt: attempt.0,
+            at: now,
+            outcome,
+            usage,
+            cost,
+            estimated,
+            first_byte_ms: first_byte.map(|at| millis(at.since(opened.at))),
+            total_ms: millis(now.since(opened.at)),
+            provider_cost: None,
+        };
+        let failure = if outcome == Outcome::Success { "" } else { outcome.name() };
+        shared.metrics.attempt_done(&deployment.id, failure);
+        if shared.log.is_on() {
+            shared.log.append(&LogEvent::attempt(&opened, &record));
+        }
+        self.request.usage.add(&usage);
+        self.request.cost += cost;
+        self.request.simulated |= opened.simulated;
+        if outcome == Outcome::Success {
+            self.request.deployment = Some(Arc::clone(&deployment.id));
+            self.price_version = Some(Arc::clone(&opened.price_version));
+            self.request.first_byte_ms = first_byte.map(|at| millis(at.since(self.request.at)));
+        }
+        self.append(&LedgerRecord::Close(record));
+    }
+
+    fn settle(&self, open: &OpenAttempt, deployment: &Deployment, spent: Spent) -> (Usage, Usd, bool) {
+        let price =
+            |usage: &Usage, tier| deployment.price.as_ref().map_or(Usd::ZERO, |p| p.cost(usage, tier));
+        match spent {
+            Spent::Reported(usage, tier) => (usage, price(&usage, tier), false),
+            Spent::Nothing => (Usage::default(), Usd::ZERO, false),
+            Spent::Unknown { seen_output_tokens: None } => {
+                (Usage { input_tokens: open.input_bound, ..Usage::default() }, open.record.ceiling, true)
+            }
+            Spent::Unknown { seen_output_tokens: Some(output_tokens) } => {
+                let usage = Usage { input_tokens: open.input_bound, output_tokens, ..Usage::default() };
+                (usage, price(&usage, self.service_tier).min(open.record.ceiling), true)
+            }
+        }
+    }
+
+    /// Cost of all attempts so far.
+    pub(super) fn cost(&self) -> Usd {
+        self.request.cost
+    }
+
+    /// Attempts sent so far.
+    pub(super) fn attempts(&self) -> u32 {
+        self.request.attempts
+    }
+
+    /// The rule that matched.
+    pub(super) fn rule(&self) -> Option<&str> {
+        self.request.rule.as_deref()
+    }
+
+    /// Our own time until the first attempt was sent.
+    pub(super) fn overhead(&self) -> Duration {
+        self.sent_at.unwrap_or_else(|| self.worker.shared.clock.now()).since(self.request.at)
+    }
+
+    /// Writes the request's end; `after` is our own time since the provider's last byte. Called once, before the client
+    /// sees the end of its answer.
+    pub(super) fn conclude(&mut self, outcome: &str, after: Duration) {
+        if std::mem::replace(&mut self.concluded, true) {
+            return;
+        }
+        let shared = Arc::clone(&self.worker.shared);
+        self.request.ended = shared.clock.now();
+        self.request.outcome = outcome.into();
+        let overhead = self.overhead() + after;
+        self.request.overhead_us = u32::try_from(overhead.as_micros()).unwrap_or(u32::MAX);
+        self.request.reference_cost = self.engine.reference_cost(&self.request, self.service_tier);
+        self.append(&LedgerRecord::Request(self.request.clone()));
+        if shared.log.is_on() {
+            shared.log.append(&LogEvent::request(&self.request, self.price_version.as_deref()));
+        }
+        let nobody = Arc::from("");
+        shared.metrics.request_done(&RequestDone {
+            model: &self.request.model,
+            deployment: self.request.deployment.as_ref().unwrap_or(&nobody),
+            outcome: &self.request.outcome,
+            seconds: self.request.ended.since(self.request.at).as_secs_f64(),
+            first_byte_seconds: self.request.first_byte_ms.map(|ms| f64::from(ms) / 1e3),
+            overhead_seconds: overhead.as_secs_f64(),
+            cost: self.request.cost,
+            usage: &self.request.usage,
+        });
+    }
+
+    /// After a panic: everything open is closed at its bound, and the request ends.
+    pub(super) fn abandon(&mut self) {
+        while let Some(open) = self.open.last() {
+            let attempt = AttemptNo(open.record.attempt);
+            self.close(attempt, Outcome::Cancelled, Spent::Unknown { seen_output_tokens: None }, None);
+        }
+        self.conclude("internal_error", Duration::ZERO);
+    }
+
+    /// Whether the record is in the spool.
+    fn append(&self, record: &LedgerRecord) -> bool {
+        match self.worker.segment.append(record) {
+            Ok(()) => {
+                self.worker.shared.state.spool_written(true);
+                true
+            }
+            Err(error) => {
+                if self.worker.shared.state.spool_written(false) {
+                    tracing::error!(%error, "the ledger's spool cannot be written");
+                }
+                false
+            }
+        }
+    }
+}
+
+/// The ledger cannot take the attempt.
+#[derive(Debug)]
+pub(super) struct Refused;
+
+fn millis(span: Duration) -> u32 {
+    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
+}

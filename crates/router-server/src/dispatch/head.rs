@@ -1,0 +1,130 @@
+//! Heads of answers, and the error that a request ends with.
+
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use router_core::attempt::FailureKind;
+use router_core::compiled::DeploymentIdx;
+use router_core::failover::Finish;
+use router_core::time::Timestamp;
+use router_providers::exchange::JsonReply;
+use smallvec::SmallVec;
+
+use super::books::Books;
+use super::run::{End, FailedAttempt};
+use crate::engine::Engine;
+use crate::error::ApiError;
+use crate::ingress::Asked;
+use crate::respond;
+use crate::stream::Body;
+
+const X_ROUTER_MODEL: HeaderName = HeaderName::from_static("x-router-model");
+const X_ROUTER_DEPLOYMENT: HeaderName = HeaderName::from_static("x-router-deployment");
+const X_ROUTER_RULE: HeaderName = HeaderName::from_static("x-router-rule");
+const X_ROUTER_ATTEMPTS: HeaderName = HeaderName::from_static("x-router-attempts");
+const X_ROUTER_COST_USD: HeaderName = HeaderName::from_static("x-router-cost-usd");
+const X_ROUTER_OVERHEAD_US: HeaderName = HeaderName::from_static("x-router-overhead-us");
+const X_ROUTER_SIMULATED: HeaderName = HeaderName::from_static("x-router-simulated");
+
+/// What is known when the first byte goes out.
+fn common(headers: &mut HeaderMap, engine: &Engine, asked: &Asked, books: &Books, at: DeploymentIdx) {
+    let deployment = engine.compiled.deployment(at);
+    headers.insert(respond::X_REQUEST_ID, respond::value(&asked.arrival.id.to_string()));
+    headers.insert(X_ROUTER_MODEL, respond::value(&deployment.model));
+    headers.insert(X_ROUTER_DEPLOYMENT, respond::value(&deployment.id));
+    if let Some(rule) = books.rule() {
+        headers.insert(X_ROUTER_RULE, respond::value(rule));
+    }
+    headers.insert(X_ROUTER_ATTEMPTS, HeaderValue::from(books.attempts()));
+    let overhead = u64::try_from(books.overhead().as_micros()).unwrap_or(u64::MAX);
+    headers.insert(X_ROUTER_OVERHEAD_US, HeaderValue::from(overhead));
+    if deployment.simulated {
+        headers.insert(X_ROUTER_SIMULATED, HeaderValue::from_static("true"));
+    }
+}
+
+/// The head of a streamed answer; its body follows.
+pub(super) fn stream(engine: &Engine, asked: &Asked, books: &Books, at: DeploymentIdx) -> Response<Body> {
+    let mut response = Response::new(Body::Whole(SmallVec::new()));
+    common(response.headers_mut(), engine, asked, books, at);
+    response
+}
+
+/// A whole answer.
+pub(super) fn whole(
+    engine: &Engine,
+    asked: &Asked,
+    books: &Books,
+    at: DeploymentIdx,
+    reply: JsonReply,
+) -> Response<Body> {
+    let mut response = respond::json(StatusCode::OK, bytes::Bytes::new());
+    *response.body_mut() = Body::Whole(reply.body.into_iter().collect());
+    common(response.headers_mut(), engine, asked, books, at);
+    response.headers_mut().insert(X_ROUTER_COST_USD, respond::value(&books.cost().to_string()));
+    response
+}
+
+/// The error for a request that got no answer.
+pub(super) fn error(engine: &Engine, end: End, failed: &[FailedAttempt], now: Timestamp) -> ApiError {
+    let finish = match end {
+        End::LedgerUnavailable => {
+            return ApiError::new(
+                "ledger_unavailable",
+                "the ledger cannot be written and ledger.on_full is refuse",
+            );
+        }
+        End::Finish(finish) => finish,
+    };
+    let listed = || list(engine, failed);
+    let error = match finish {
+        Finish::Busy(until) => {
+            let span = until.since(now);
+            ApiError::new("rate_limit_exceeded", format!("every deployment's own limit is spent{}", listed()))
+                .retry_after(span)
+        }
+        Finish::NoMoney => ApiError::new("budget_exceeded", "the money left does not cover an attempt"),
+        Finish::DeadlineExceeded => {
+            ApiError::new("deadline_exceeded", format!("no answer before the deadline{}", listed()))
+        }
+        Finish::Failed(kind) => return exhausted(kind, failed, &listed()),
+        Finish::Broken(_, kind) => ApiError::new(
+            "all_attempts_failed",
+            format!("the stream broke off ({}) and cannot be completed{}", kind.name(), listed()),
+        ),
+        Finish::Answered(_) | Finish::ClientGone => {
+            ApiError::new("internal_error", "ended without an answer")
+        }
+    };
+    ApiError { retried: !failed.is_empty(), ..error }
+}
+
+/// Every way is used up. A refusal of the request itself is passed on as such; limits everywhere are a 429.
+fn exhausted(kind: Option<FailureKind>, failed: &[FailedAttempt], listed: &str) -> ApiError {
+    let last = failed.last();
+    if let Some(error) = last.and_then(|f| ApiError::refused_upstream(f.kind, &f.message)) {
+        return error;
+    }
+    let all_limited = !failed.is_empty() && failed.iter().all(|f| f.kind == FailureKind::RateLimited);
+    let (code, text) = if all_limited {
+        ("rate_limit_exceeded", "every deployment is limited by its provider")
+    } else {
+        ("all_attempts_failed", "every attempt failed")
+    };
+    let kind = kind.map_or("no attempt", FailureKind::name);
+    let error = ApiError { retried: true, ..ApiError::new(code, format!("{text}, last: {kind}{listed}")) };
+    let wait = failed.iter().filter_map(|f| f.retry_after).min();
+    match wait.filter(|_| all_limited) {
+        Some(span) => error.retry_after(span),
+        None => error,
+    }
+}
+
+fn list(engine: &Engine, failed: &[FailedAttempt]) -> String {
+    let items = failed.iter().map(|f| {
+        let id = &engine.compiled.deployment(f.deployment).id;
+        let status = f.status.map(|s| format!(" {s}")).unwrap_or_default();
+        format!("{id}: {}{status} ({})", f.kind.name(), f.message)
+    });
+    let items: Vec<_> = items.collect();
+    if items.is_empty() { String::new() } else { format!(": {}", items.join("; ")) }
+}

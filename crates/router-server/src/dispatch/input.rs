@@ -1,0 +1,75 @@
+//! From a scanned request to the value `decide` takes: attributes, the key's limits, the board.
+
+use router_core::attributes::{AttributeSet, Attributes};
+use router_core::chat::Envelope;
+use router_core::select::{DecisionInput, DeploymentView};
+use router_providers::exchange;
+
+use crate::engine::Engine;
+use crate::ingress::Arrival;
+
+/// Gathers everything a decision may look at.
+pub(crate) fn decision_input(
+    engine: &Engine,
+    request: &exchange::Request,
+    key: Option<usize>,
+    arrival: Arrival,
+    board: Vec<DeploymentView>,
+) -> DecisionInput {
+    let envelope = request.envelope();
+    let mut attributes = attributes(engine, envelope, key, arrival);
+    let wanted = engine.compiled.reads & AttributeSet::CLASSIFIED;
+    let classified = engine.chain.classify(envelope, wanted, &mut attributes);
+    let key = key.map(|at| &engine.compiled.keys[at]);
+    DecisionInput {
+        seed: arrival.seed(),
+        now: arrival.received,
+        hashes: engine.hashes.clone(),
+        computed: (AttributeSet::all() - AttributeSet::CLASSIFIED) | classified,
+        attributes,
+        stats: envelope.stats,
+        images: envelope.images,
+        n: envelope.n,
+        options: envelope.options.clone(),
+        key_models: key.map(|k| k.models.clone()).unwrap_or_default(),
+        key_regions: key.map(|k| k.regions.clone()).unwrap_or_default(),
+        barred_dialects: exchange::barred_dialects(request, &engine.dialects),
+        turn: engine.next_turn(&envelope.model),
+        budget_left: None,
+        board,
+    }
+}
+
+/// What is known without looking into the texts.
+fn attributes(engine: &Engine, envelope: &Envelope, key: Option<usize>, arrival: Arrival) -> Attributes {
+    let key = key.map(|at| &engine.compiled.keys[at]);
+    let mut tags = envelope.options.tags.clone();
+    tags.extend(key.iter().flat_map(|k| k.tags.iter().map(|tag| tag.to_string())));
+    Attributes {
+        tags: (!tags.is_empty()).then_some(tags),
+        key: key.map(|k| k.name.to_string()),
+        owner: key.and_then(|k| k.owner.as_ref()).map(|o| o.to_string()),
+        hour_utc: Some(arrival.received.hour_utc()),
+        weekday_utc: Some(arrival.received.weekday_utc()),
+        ..scanned_attributes(envelope)
+    }
+}
+
+/// What the request alone says, without looking into its texts.
+pub(crate) fn scanned_attributes(envelope: &Envelope) -> Attributes {
+    Attributes {
+        model: Some(envelope.model.clone()),
+        dialect: Some(envelope.dialect),
+        input_tokens: Some(envelope.stats.estimate()),
+        max_tokens: envelope.max_tokens.as_ref().map(|m| m.value),
+        temperature: envelope.temperature,
+        stream: Some(envelope.stream),
+        turns: Some(u64::from(envelope.turns)),
+        tools: Some(u64::from(envelope.tools)),
+        capabilities: Some(envelope.needs | envelope.options.required_capabilities),
+        latency_budget_ms: envelope.options.latency_budget_ms,
+        quality: envelope.options.quality,
+        session_id: envelope.options.session_id.clone().or_else(|| envelope.user.clone()),
+        ..Attributes::default()
+    }
+}

@@ -1,0 +1,354 @@
+//! Events in, actions out: drives the failover machine of one request.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use router_core::attempt::{FailureKind, Outcome};
+use router_core::compiled::DeploymentIdx;
+use router_core::failover::{Action, AttemptNo, CallTerms, Event, Failover, FailoverInput, Finish, Seen};
+use router_core::health::Ask;
+use router_core::record::log::LogEvent;
+use router_core::select::{Decision, DecisionInput, DeploymentView};
+use router_core::time::Timestamp;
+use router_providers::exchange::{Fault, Item, JsonReply};
+
+use super::admit::Admission;
+use super::answer::{Answer, Gone};
+use super::attempt::{Live, Step};
+use super::books::{Books, Spent};
+use super::{decision_input, head};
+use crate::engine::Engine;
+use crate::error::ApiError;
+use crate::ingress::Asked;
+use crate::worker::Worker;
+
+/// One failed attempt, for the error that lists them.
+pub(super) struct FailedAttempt {
+    pub(super) deployment: DeploymentIdx,
+    pub(super) kind: FailureKind,
+    pub(super) status: Option<u16>,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) message: String,
+}
+
+/// How a request ends.
+pub(super) enum End {
+    /// As the machine says.
+    Finish(Finish),
+    /// The ledger cannot take the attempt.
+    LedgerUnavailable,
+}
+
+/// A request being served.
+pub(super) struct Run<'a> {
+    pub(super) worker: &'a Arc<Worker>,
+    pub(super) engine: &'a Arc<Engine>,
+    pub(super) asked: &'a Asked,
+    pub(super) books: &'a mut Books,
+    answer: &'a mut Answer,
+    pub(super) live: Option<Live>,
+    pub(super) admission: Option<Admission>,
+    /// The first visible bytes of a stream, until its attempt is committed.
+    held: Option<Item>,
+    whole: Option<JsonReply>,
+    committed: bool,
+    wake: Option<Timestamp>,
+    view: Vec<DeploymentView>,
+    pub(super) decision: Option<Decision>,
+    failed: Vec<FailedAttempt>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        worker: &'a Arc<Worker>,
+        engine: &'a Arc<Engine>,
+        asked: &'a Asked,
+        books: &'a mut Books,
+        answer: &'a mut Answer,
+    ) -> Self {
+        Self {
+            worker,
+            engine,
+            asked,
+            books,
+            answer,
+            live: None,
+            admission: None,
+            held: None,
+            whole: None,
+            committed: false,
+            wake: None,
+            view: Vec::new(),
+            decision: None,
+            failed: Vec::new(),
+        }
+    }
+
+    /// Decides, then performs until the machine says that it is over.
+    pub(super) async fn serve(mut self) {
+        let shared = &self.worker.shared;
+        let Asked { arrival, request, key, .. } = self.asked;
+        let board = shared.state.view(self.engine, arrival.seed(), arrival.received);
+        let input = decision_input(self.engine, request, *key, *arrival, board);
+        let decision = match self.engine.decide(&input) {
+            Ok(decision) => decision,
+            Err(error) => return self.refuse(error).await,
+        };
+        self.books.decided(&decision);
+        if shared.log.is_on() {
+            shared.log.append(&LogEvent::decision(
+                self.asked.arrival.id,
+                &self.engine.compiled,
+                &input,
+                &decision,
+            ));
+        }
+        if decision.plan.ranked.is_empty() && decision.plan.deferred.is_empty() {
+            return self.refuse(self.engine.nobody(&decision)).await;
+        }
+        shared.state.deposit_retry(input.now);
+        let machine = self.machine(&input, &decision);
+        self.view = input.board;
+        self.decision = Some(decision);
+        let end = self.drive(machine).await;
+        self.finish(end).await;
+    }
+
+    fn machine(&self, input: &DecisionInput, decision: &Decision) -> Failover {
+        let options = &self.asked.envelope().options;
+        let compiled = &self.engine.compiled;
+        let wishes = [options.deadline_ms, decision.deadline_ms];
+        let deadline = wishes.into_iter().flatten().map(Duration::from_millis).min();
+        let deadline =
+            input.now + deadline.unwrap_or(compiled.reliability.deadline).min(compiled.reliability.deadline);
+        let input = FailoverInput {
+            plan: &decision.plan,
+            no_fallbacks: decision.no_fallbacks,
+            policy: &compiled.reliability.retries,
+            deadline,
+            stream: self.asked.envelope().stream,
+            seed: input.seed,
+        };
+        let model = &self.asked.envelope().model;
+        Failover::new(&input, |at| CallTerms {
+            limits: compiled.time_limits(model, at),
+            max_input_tokens: compiled.deployment(at).max_input_tokens,
+        })
+    }
+
+    async fn drive(&mut self, mut machine: Failover) -> End {
+        let mut events = VecDeque::from([Event::Start]);
+        loop {
+            while let Some(event) = events.pop_front() {
+                let now = self.worker.shared.clock.now();
+                if matches!(event, Event::Failed(..) | Event::NotAdmitted(..) | Event::Timer) {
+                    self.view = self.worker.shared.state.view(self.engine, self.asked.arrival.seed(), now);
+                }
+                for action in machine.on(event, now, &self.view) {
+                    match self.perform(action).await {
+                        Performed::Done => {}
+                        Performed::Event(event) => events.push_back(event),
+                        Performed::End(end) => return end,
+                    }
+                }
+            }
+            let next = self.wait().await;
+            events.extend(next);
+        }
+    }
+
+    async fn perform(&mut self, action: Action) -> Performed {
+        match action {
+            Action::Admit { attempt, deployment, draws, last_resort, place } => {
+                let ask = Ask {
+                    seed: self.asked.arrival.seed(),
+                    tokens: self.tokens(deployment),
+                    stream: self.asked.envelope().stream,
+                    last_resort,
+                    place,
+                };
+                Performed::Event(self.admit(attempt, deployment, &ask, draws))
+            }
+            Action::Unbook(attempt) => {
+                if let Some(booked) = self.admission.take_if(|a| a.attempt == attempt) {
+                    self.engine.slot(booked.deployment).unbook(booked.tokens);
+                }
+                Performed::Done
+            }
+            Action::Send(attempt, limits) => self.send(attempt, limits),
+            Action::Commit(attempt) => self.commit(attempt).await,
+            Action::Cancel(attempt, failure) => {
+                self.cancel(attempt, failure);
+                Performed::Done
+            }
+            Action::WakeAt(at) => {
+                self.wake = Some(at);
+                Performed::Done
+            }
+            Action::Finish(finish) => Performed::End(End::Finish(finish)),
+        }
+    }
+
+    /// The attempt's bytes are the client's from now on.
+    async fn commit(&mut self, attempt: AttemptNo) -> Performed {
+        self.committed = true;
+        let Some(item) = self.held.take() else { return Performed::Done };
+        let Some(live) = self.live.as_ref().filter(|l| l.attempt == attempt) else { return Performed::Done };
+        let response = head::stream(self.engine, self.asked, self.books, live.deployment);
+        let sent = match self.answer.start(response) {
+            Ok(()) => self.answer.send(item.bytes).await,
+            Err(gone) => Err(gone),
+        };
+        match sent {
+            Ok(()) => Performed::Done,
+            Err(Gone) => Performed::Event(Event::ClientGone),
+        }
+    }
+
+    /// Waits for the client to leave, the attempt to move, or the time asked for. A committed stream is forwarded here
+    /// without asking the machine about every chunk.
+    async fn wait(&mut self) -> Vec<Event> {
+        let mut abort = self.worker.shared.abort.clone();
+        loop {
+            let wake = self.wake.map(|at| self.worker.shared.clock.instant(at));
+            let step = tokio::select! {
+                biased;
+                () = self.answer.gone() => return vec![Event::ClientGone],
+                // Before the attempt: a deadline that comes with its time limit is not the deployment's failure.
+                () = at(wake) => {
+                    self.wake = None;
+                    return vec![Event::Timer];
+                }
+                step = next(&mut self.live) => step,
+                _ = abort.wait_for(|abort| *abort) => return vec![Event::ClientGone],
+            };
+            let Some(attempt) = self.live.as_ref().map(|l| l.attempt) else { continue };
+            match step {
+                Step::Item(item) if self.committed => {
+                    if self.answer.send(item.bytes).await.is_err() {
+                        return vec![Event::ClientGone];
+                    }
+                }
+                Step::Item(item) => {
+                    self.books.first_byte(attempt);
+                    let Some(seen) = item.seen else { continue };
+                    self.held = Some(item);
+                    return vec![Event::Visible(attempt, seen)];
+                }
+                Step::Done => return vec![Event::Ended(attempt)],
+                Step::Whole(reply) => {
+                    self.books.first_byte(attempt);
+                    self.whole = Some(reply);
+                    return vec![Event::Visible(attempt, Seen::Text), Event::Ended(attempt)];
+                }
+                Step::Failed(fault) => return vec![self.failed(attempt, fault)],
+            }
+        }
+    }
+
+    fn failed(&mut self, attempt: AttemptNo, fault: Fault) -> Event {
+        let Some(mut live) = self.live.take() else { return Event::Timer };
+        let spent = if may_be_billed(&fault) { spent_so_far(&mut live) } else { Spent::Nothing };
+        self.books.close(attempt, Outcome::Failure(fault.kind), spent, fault.retry_after);
+        tracing::debug!(
+            request = %self.asked.arrival.id, attempt = attempt.0, kind = fault.kind.name(), message = fault.message,
+            deployment = &*self.engine.compiled.deployment(live.deployment).id, "attempt failed"
+        );
+        let event = Event::Failed(attempt, fault.kind, fault.retry_after);
+        self.failed.push(FailedAttempt {
+            deployment: live.deployment,
+            kind: fault.kind,
+            status: fault.status,
+            retry_after: fault.retry_after,
+            message: fault.message,
+        });
+        event
+    }
+
+    /// The one exit of a request that was decided.
+    async fn finish(mut self, end: End) {
+        match end {
+            End::Finish(Finish::Answered(attempt)) => self.answered(attempt).await,
+            End::Finish(Finish::ClientGone) => self.books.conclude("cancelled", Duration::ZERO),
+            other => {
+                let error = head::error(self.engine, other, &self.failed, self.worker.shared.clock.now());
+                self.refuse(error).await;
+            }
+        }
+    }
+
+    async fn answered(&mut self, attempt: AttemptNo) {
+        let done = self.worker.shared.clock.now();
+        let Some(mut live) = self.live.take_if(|l| l.attempt == attempt) else { return };
+        let spent = match &self.whole {
+            Some(reply) => match reply.usage {
+                Some(usage) => Spent::Reported(usage, reply.service_tier),
+                None => Spent::seen(
+                    reply.body.iter().map(|piece| piece.len() as u64).sum::<u64>() / BYTES_PER_TOKEN,
+                ),
+            },
+            None => spent_so_far(&mut live),
+        };
+        self.books.close(attempt, Outcome::Success, spent, None);
+        let after = |now: Timestamp| now.since(done);
+        self.books.conclude("success", after(self.worker.shared.clock.now()));
+        let sent = if let Some(reply) = self.whole.take() {
+            self.answer.whole(head::whole(self.engine, self.asked, self.books, live.deployment, reply))
+        } else if let Some(stream) = live.stream() {
+            self.answer.end(stream.take_end(Some(self.books.cost()))).await
+        } else {
+            Ok(())
+        };
+        if sent.is_err() {
+            tracing::debug!(request = %self.asked.arrival.id, "the client left as its answer ended");
+        }
+    }
+
+    async fn refuse(&mut self, error: ApiError) {
+        self.books.conclude(error.code, Duration::ZERO);
+        self.answer.fail(self.asked, error).await;
+    }
+}
+
+/// What performing an action led to.
+pub(super) enum Performed {
+    Done,
+    Event(Event),
+    End(End),
+}
+
+async fn next(live: &mut Option<Live>) -> Step {
+    match live {
+        Some(live) => live.step().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn at(instant: Option<tokio::time::Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Of an answer whose tokens nobody counted, about so many bytes are one token (English prose; ANCHORS section 5 has the
+/// error, at most 20 %).
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// Whether a provider may bill a failed attempt without saying so: it had the request, and did not refuse it.
+fn may_be_billed(fault: &Fault) -> bool {
+    use FailureKind as K;
+    fault.sent && matches!(fault.kind, K::Timeout | K::Stalled | K::Truncated | K::Empty | K::BadReply)
+}
+
+pub(super) fn spent_so_far(live: &mut Live) -> Spent {
+    let seen = live.seen_tokens;
+    match live.stream() {
+        Some(stream) => match stream.usage() {
+            Some(usage) => Spent::Reported(usage, stream.service_tier()),
+            None => Spent::seen(seen),
+        },
+        None => Spent::Unknown { seen_output_tokens: None },
+    }
+}

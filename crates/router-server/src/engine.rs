@@ -1,0 +1,250 @@
+//! A configuration in the form that serves: what core decides with, plus addresses, credentials and health by index.
+//! Built whole at start and at each reload; a request keeps the one it began with.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use router_classify::Chain;
+use router_core::chat::DialectId;
+use router_core::compiled::{ClientKey, Compiled, Deployment, DeploymentIdx};
+use router_core::config::{Checked, Credential, Problem};
+use router_core::money::Usd;
+use router_core::price::ServiceTier;
+use router_core::record::RequestRecord;
+use router_core::select::{self, AUTO, Decision, DecisionInput, Hashes, VerdictKind};
+use router_core::time::Timestamp;
+use router_providers::exchange::{Target, TargetSpec};
+
+use crate::error::ApiError;
+use crate::ingress::auth::KeyTable;
+use crate::state::{self, KeyRate, Slot};
+
+/// Everything that serves requests under one configuration.
+pub(crate) struct Engine {
+    /// What core decides with.
+    pub(crate) compiled: Arc<Compiled>,
+    /// Which configuration, catalog and model.
+    pub(crate) hashes: Hashes,
+    /// When it was loaded.
+    pub(crate) loaded_at: Timestamp,
+    /// Client keys by hash.
+    pub(crate) key_table: KeyTable,
+    /// Their request rates, by index.
+    key_rates: Vec<Arc<KeyRate>>,
+    /// Classification.
+    pub(crate) chain: Arc<Chain>,
+    /// Dialects that some deployment speaks.
+    pub(crate) dialects: Vec<DialectId>,
+    /// Where attempts go, by deployment index: one per credential, with its weight.
+    targets: Vec<Vec<(u32, Arc<Target>)>>,
+    /// Health, by deployment index.
+    pub(crate) slots: Vec<Arc<Slot>>,
+    /// Decisions made, by model name.
+    turns: BTreeMap<Arc<str>, AtomicU64>,
+    /// The dearest deployment of any tier: what "always premium" would cost.
+    reference: Option<DeploymentIdx>,
+}
+
+impl Engine {
+    /// From a checked configuration; health and rates of what it keeps are carried over.
+    ///
+    /// # Errors
+    /// A deployment that cannot be called as it is configured.
+    pub(crate) fn new(checked: &Checked, old: Option<&Self>, now: Timestamp) -> Result<Self, Problem> {
+        let compiled = Arc::clone(&checked.compiled);
+        let key_rates = compiled.keys.iter().map(|key| key_rate(key, old)).collect();
+        let ids = compiled.deployments.iter().map(|d| Arc::clone(&d.id));
+        let names = compiled.models.keys().map(|name| Arc::from(name.as_str()));
+        let turns = std::iter::once(Arc::from(AUTO))
+            .chain(names)
+            .chain(ids)
+            .map(|n| (n, AtomicU64::new(0)))
+            .collect();
+        let mut dialects: Vec<_> = compiled.providers.iter().map(|p| p.dialect).collect();
+        dialects.sort_unstable();
+        dialects.dedup();
+        Ok(Self {
+            dialects,
+            hashes: Hashes {
+                config: Arc::clone(&compiled.config_hash),
+                catalog: Arc::clone(&compiled.catalog_hash),
+                model: Arc::from(""),
+            },
+            loaded_at: now,
+            key_table: KeyTable::new(&compiled.keys),
+            key_rates,
+            chain: old.map_or_else(|| Arc::new(Chain::standard()), |o| Arc::clone(&o.chain)),
+            targets: targets(checked)?,
+            slots: state::slots(&compiled, old, now),
+            turns,
+            reference: reference(&compiled),
+            compiled,
+        })
+    }
+
+    /// Health and limits of a deployment.
+    pub(crate) fn slot(&self, at: DeploymentIdx) -> &Slot {
+        &self.slots[at.get()]
+    }
+
+    /// Where an attempt goes: the credential is drawn by weight.
+    pub(crate) fn target(&self, at: DeploymentIdx, seed: u64, attempt: u32) -> Arc<Target> {
+        let targets = &self.targets[at.get()];
+        let total: u64 = targets.iter().map(|(weight, _)| u64::from(*weight)).sum();
+        // Golden-ratio multiples of the attempt's number spread the attempts of one request over the credentials.
+        let mut draw =
+            seed.wrapping_add(u64::from(attempt).wrapping_mul(0x9e37_79b9_7f4a_7c15)) % total.max(1);
+        for (weight, target) in targets {
+            match draw.checked_sub(u64::from(*weight)) {
+                Some(rest) => draw = rest,
+                None => return Arc::clone(target),
+            }
+        }
+        Arc::clone(&targets[0].1)
+    }
+
+    /// Counts a request of a key against its rate.
+    ///
+    /// # Errors
+    /// 429 when it is spent.
+    pub(crate) fn admit_key(&self, key: Option<usize>, now: Timestamp) -> Result<(), ApiError> {
+        key.map_or(Ok(()), |at| self.key_rates[at].take(now))
+    }
+
+    /// The n-th decision for this model, for `round_robin`.
+    pub(crate) fn next_turn(&self, model: &str) -> u64 {
+        self.turns.get(model).map_or(0, |turn| turn.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The model's name as the configuration has it: free text from a client never becomes a label.
+    pub(crate) fn known_model(&self, model: &str) -> Arc<str> {
+        self.turns.get_key_value(model).map_or_else(|| Arc::from("unknown"), |(name, _)| Arc::clone(name))
+    }
+
+    /// Decides.
+    ///
+    /// # Errors
+    /// 404 for a model nobody knows, 403 for one that the key may not use.
+    pub(crate) fn decide(&self, input: &DecisionInput) -> Result<Decision, ApiError> {
+        let model = input.attributes.model.as_deref().unwrap_or_default();
+        if select::resolve(&self.compiled, model).is_none() {
+            let text = format!("there is no model \"{model}\"; GET /v1/models lists them");
+            return Err(ApiError::new("model_not_found", text).at("/model"));
+        }
+        if !select::may_ask(&self.compiled, model, &input.key_models) {
+            let text = format!("this key may not use the model \"{model}\"");
+            return Err(ApiError::new("model_not_allowed", text).at("/model"));
+        }
+        let options = &input.options;
+        if let Some(tier) = options.tier.as_ref().filter(|tier| self.compiled.tier_named(tier).is_none()) {
+            return Err(
+                ApiError::new("invalid_request", format!("there is no tier \"{tier}\"")).at("/router/tier")
+            );
+        }
+        let unknown = |name: &&String| select::resolve(&self.compiled, name).is_none();
+        if let Some(name) = options.fallbacks.iter().find(unknown) {
+            let text = format!("there is no model \"{name}\" to fall back to");
+            return Err(ApiError::new("invalid_request", text).at("/router/fallbacks"));
+        }
+        Ok(select::decide(&self.compiled, input))
+    }
+
+    /// The error when nobody may answer: the first reason against each candidate.
+    pub(crate) fn nobody(&self, decision: &Decision) -> ApiError {
+        let refused = decision.verdicts.iter().filter(|v| v.kind == VerdictKind::Refused);
+        let reasons: Vec<_> = refused
+            .filter_map(|v| {
+                let detail = v.detail.as_ref().map(ToString::to_string);
+                Some((self.compiled.deployment(v.deployment).id.to_string(), v.reason?, detail))
+            })
+            .collect();
+        ApiError::nobody(&reasons)
+    }
+
+    /// What the request's tokens would have cost on the dearest deployment of any tier, if the rules were free to send
+    /// it there; its own cost otherwise.
+    pub(crate) fn reference_cost(&self, request: &RequestRecord, tier: ServiceTier) -> Usd {
+        let free = &*request.model == AUTO;
+        let price =
+            self.reference.filter(|_| free).and_then(|at| self.compiled.deployment(at).price.as_ref());
+        price.map_or(request.cost, |p| p.cost(&request.usage, tier).max(request.cost))
+    }
+
+    /// `GET /v1/models`.
+    pub(crate) fn models_json(&self, key: Option<usize>) -> String {
+        let created = self.loaded_at.as_secs();
+        let data: Vec<_> = self.models(key).map(|(id, owner)| model_object(id, owner, created)).collect();
+        serde_json::json!({ "object": "list", "data": data }).to_string()
+    }
+
+    /// `GET /v1/models/{id}`; `None`: not there, or not for this key.
+    pub(crate) fn model_json(&self, key: Option<usize>, wanted: &str) -> Option<String> {
+        let (id, owner) = self.models(key).find(|(id, _)| *id == wanted)?;
+        Some(model_object(id, owner, self.loaded_at.as_secs()).to_string())
+    }
+
+    /// Names a key may ask for: `auto`, the models, the deployments.
+    fn models(&self, key: Option<usize>) -> impl Iterator<Item = (&str, &str)> {
+        let allowed = key.map_or(&[][..], |at| self.compiled.keys[at].models.as_slice());
+        let names = std::iter::once((AUTO, "router"))
+            .chain(self.compiled.models.keys().map(|n| (n.as_str(), "router")));
+        let deployments = self.compiled.deployments.iter().map(|d| (&*d.id, &*d.provider));
+        names.chain(deployments).filter(move |(name, _)| select::may_ask(&self.compiled, name, allowed))
+    }
+}
+
+/// One model as OpenAI's list has it.
+fn model_object(id: &str, owner: &str, created: u64) -> serde_json::Value {
+    serde_json::json!({ "id": id, "object": "model", "created": created, "owned_by": owner })
+}
+
+fn key_rate(key: &ClientKey, old: Option<&Engine>) -> Arc<KeyRate> {
+    let place = old.and_then(|o| o.compiled.keys.iter().position(|k| k.sha256 == key.sha256));
+    match old.zip(place) {
+        Some((old, at)) => {
+            let rate = Arc::clone(&old.key_rates[at]);
+            rate.reconfigure(key.rpm);
+            rate
+        }
+        None => Arc::new(KeyRate::new(key.rpm)),
+    }
+}
+
+/// By input and output price together: no request's mix is known beforehand.
+fn reference(compiled: &Compiled) -> Option<DeploymentIdx> {
+    let price = |at: &DeploymentIdx| {
+        let rates = compiled.deployment(*at).price.as_ref()?.base;
+        Some(rates.input?.micro() + rates.output?.micro())
+    };
+    let in_tiers = compiled.tiers.iter().flat_map(|t| t.deployments.iter().copied());
+    in_tiers.filter_map(|at| Some((price(&at)?, at))).max().map(|(_, at)| at)
+}
+
+/// One target per credential; one without for a provider that needs none.
+fn targets(checked: &Checked) -> Result<Vec<Vec<(u32, Arc<Target>)>>, Problem> {
+    let of = |deployment: &Deployment| {
+        let provider = &checked.compiled.providers[usize::from(deployment.provider_idx)];
+        let credentials =
+            checked.credentials.get(usize::from(deployment.provider_idx)).map_or(&[][..], Vec::as_slice);
+        let target = |credential: Option<&Credential>| {
+            let spec = TargetSpec {
+                host: provider.host.as_deref(),
+                dialect: provider.dialect,
+                base_url: &provider.base_url,
+                credential: credential.map(|c| c.secret.clone()),
+                upstream_model: &deployment.upstream_model,
+                capabilities: deployment.capabilities,
+                max_output_tokens: deployment.max_output_tokens,
+            };
+            let target = Target::new(&spec)
+                .map_err(|e| Problem::new(format!("deployments[{}]", deployment.id), e.to_string()))?;
+            Ok((credential.map_or(1, |c| c.weight.max(1)), Arc::new(target)))
+        };
+        if credentials.is_empty() {
+            return Ok(vec![target(None)?]);
+        }
+        credentials.iter().map(|c| target(Some(c))).collect()
+    };
+    checked.compiled.deployments.iter().map(of).collect()
+}

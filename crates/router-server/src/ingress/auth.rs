@@ -1,0 +1,190 @@
+//! Who is it, may it: client keys by hash, and what is refused while there are none.
+
+use hyper::HeaderMap;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use router_core::compiled::ClientKey;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::error::ApiError;
+
+/// Headers a client key may come in, beside `Authorization: Bearer`.
+const KEY_HEADERS: [&str; 4] = ["x-api-key", "api-key", "x-goog-api-key", "x-litellm-api-key"];
+/// Headers that show that a proxy stands between the client and us.
+const FORWARDING_HEADERS: [&str; 3] = ["forwarded", "x-forwarded-for", "x-real-ip"];
+
+/// Client keys, sorted by hash: found by its first bytes, accepted by comparing all of it in constant time.
+#[derive(Debug)]
+pub(crate) struct KeyTable {
+    by_hash: Vec<([u8; 32], usize)>,
+}
+
+impl KeyTable {
+    /// From the keys of a configuration, in their order.
+    pub(crate) fn new(keys: &[ClientKey]) -> Self {
+        let mut by_hash: Vec<_> = keys.iter().enumerate().map(|(at, key)| (key.sha256, at)).collect();
+        by_hash.sort_unstable();
+        Self { by_hash }
+    }
+
+    /// Which key this request carries; `None` when none are configured.
+    ///
+    /// # Errors
+    /// 401 without a known key; without keys 403 for what a browser or a proxy may have sent.
+    pub(crate) fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+    ) -> Result<Option<usize>, ApiError> {
+        if self.by_hash.is_empty() {
+            return only_local(headers).map(|()| None);
+        }
+        let secret = presented(headers, query).ok_or_else(|| {
+            ApiError::new("invalid_api_key", "no api key: send it as \"authorization: Bearer ...\"")
+        })?;
+        let hash: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
+        let from = self.by_hash.partition_point(|(known, _)| known[..8] < hash[..8]);
+        let same_start = self.by_hash[from..].iter().take_while(|(known, _)| known[..8] == hash[..8]);
+        same_start
+            .filter(|(known, _)| known.ct_eq(&hash).into())
+            .map(|(_, at)| Some(*at))
+            .next()
+            .ok_or_else(|| ApiError::new("invalid_api_key", "this api key is not known here"))
+    }
+}
+
+fn presented(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+    let bearer = headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| {
+        let (scheme, token) = v.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    });
+    let header = || KEY_HEADERS.iter().find_map(|name| headers.get(*name)?.to_str().ok().map(str::to_owned));
+    let parameter = || {
+        let raw = query?.split('&').find_map(|pair| pair.strip_prefix("key="))?;
+        percent_encoding::percent_decode_str(raw).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+    };
+    bearer.or_else(header).or_else(parameter)
+}
+
+/// Without keys anybody on this machine may ask, but no web page and nothing that comes through a proxy.
+fn only_local(headers: &HeaderMap) -> Result<(), ApiError> {
+    let refuse = |what: &str| {
+        Err(ApiError::new(
+            "request_not_allowed",
+            format!("no keys are configured, so {what} is refused: add `keys`"),
+        ))
+    };
+    if headers.contains_key(ORIGIN) {
+        return refuse("a request with an origin header (a web page)");
+    }
+    if let Some(name) = FORWARDING_HEADERS.iter().find(|name| headers.contains_key(**name)) {
+        return refuse(&format!("a forwarded request ({name})"));
+    }
+    let host = headers.get(HOST).and_then(|v| v.to_str().ok()).unwrap_or("localhost");
+    if !is_loopback(host) {
+        return refuse("a host that is not loopback");
+    }
+    Ok(())
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// A POST must be JSON: browsers cannot send that elsewhere without asking first.
+///
+/// # Errors
+/// 415 for another content type.
+pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    let given = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") || essence.to_ascii_lowercase().ends_with("+json") {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        "unsupported_media_type",
+        format!("content-type must be application/json, not \"{essence}\""),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap())).collect()
+    }
+
+    fn table(secrets: &[&str]) -> KeyTable {
+        let keys: Vec<_> = secrets
+            .iter()
+            .map(|secret| ClientKey {
+                name: Arc::from(*secret),
+                sha256: Sha256::digest(secret.as_bytes()).into(),
+                owner: None,
+                tags: Vec::new(),
+                models: Vec::new(),
+                regions: Vec::new(),
+                rpm: None,
+            })
+            .collect();
+        KeyTable::new(&keys)
+    }
+
+    #[test]
+    fn a_key_is_found_in_every_place_it_may_come_in() {
+        let keys = table(&["one", "two", "three"]);
+        for header in [
+            ("authorization", "Bearer two"),
+            ("x-api-key", "two"),
+            ("api-key", "two"),
+            ("x-goog-api-key", "two"),
+        ] {
+            assert_eq!(keys.authenticate(&headers(&[header]), None), Ok(Some(1)), "{header:?}");
+        }
+        assert_eq!(keys.authenticate(&headers(&[]), Some("alt=sse&key=thre%65")), Ok(Some(2)));
+    }
+
+    #[test]
+    fn an_unknown_or_missing_key_is_401() {
+        let keys = table(&["one"]);
+        for given in [
+            &[][..],
+            &[("authorization", "Bearer on")],
+            &[("authorization", "Basic one")],
+            &[("x-api-key", "")],
+        ] {
+            let error = keys.authenticate(&headers(given), None).unwrap_err();
+            assert_eq!((error.status.as_u16(), error.code), (401, "invalid_api_key"), "{given:?}");
+            assert!(!error.message.contains("on\""));
+        }
+    }
+
+    #[test]
+    fn without_keys_only_this_machine_may_ask() {
+        let open = table(&[]);
+        for good in
+            [&[("host", "127.0.0.1:4000")][..], &[("host", "localhost")], &[("host", "[::1]:4000")], &[]]
+        {
+            assert_eq!(open.authenticate(&headers(good), None), Ok(None), "{good:?}");
+        }
+        for bad in [
+            ("origin", "http://evil.example"),
+            ("host", "rebind.example:4000"),
+            ("x-forwarded-for", "10.0.0.1"),
+        ] {
+            assert_eq!(
+                open.authenticate(&headers(&[bad]), None).unwrap_err().status.as_u16(),
+                403,
+                "{bad:?}"
+            );
+        }
+    }
+}

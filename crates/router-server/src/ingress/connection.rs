@@ -1,0 +1,116 @@
+//! Connections: accepted per runtime thread, limited in number, headers and time, closed gracefully at shutdown.
+
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::routes;
+use crate::worker::Worker;
+
+/// Pending connections the kernel keeps per listener.
+const BACKLOG: i32 = 4_096;
+/// Longest request head, all headers together.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// How long accepting pauses when the process has no file descriptor left.
+const PAUSE_ACCEPT: Duration = Duration::from_millis(50);
+
+/// One address, listened on once per runtime thread: the kernel spreads connections over them.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    /// The address, with the port the kernel gave when 0 was asked for.
+    pub(crate) address: SocketAddr,
+    sockets: Vec<StdListener>,
+}
+
+impl Listening {
+    /// Binds `address` `count` times.
+    ///
+    /// # Errors
+    /// The address is taken or not ours.
+    pub(crate) fn bind(address: SocketAddr, count: usize) -> std::io::Result<Self> {
+        let first = bind_one(address, count > 1)?;
+        let address = first.local_addr()?;
+        let rest = (1..count).map(|_| bind_one(address, true));
+        let sockets = std::iter::once(Ok(first)).chain(rest).collect::<Result<_, _>>()?;
+        Ok(Self { address, sockets })
+    }
+
+    /// The sockets, one per runtime thread.
+    pub(crate) fn into_sockets(self) -> Vec<StdListener> {
+        self.sockets
+    }
+}
+
+fn bind_one(address: SocketAddr, shared: bool) -> std::io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Accepts until told to stop, then lets every connection finish what it has begun.
+///
+/// # Errors
+/// The socket cannot be used by this runtime.
+pub(crate) async fn serve(
+    worker: Arc<Worker>,
+    socket: StdListener,
+    mut stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let listener = TcpListener::from_std(socket)?;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+        };
+        match accepted {
+            Ok((stream, _)) => match worker.shared.connections.clone().try_acquire_owned() {
+                Ok(place) => {
+                    let (worker, stop) = (Arc::clone(&worker), stop.clone());
+                    tokio::spawn(async move {
+                        connection(worker, stream, stop).await;
+                        drop(place);
+                    });
+                }
+                // The client sees its connection closed: the only answer that costs nothing.
+                Err(_) => tracing::warn!("connection refused: server.max_connections are open"),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept");
+                tokio::time::sleep(PAUSE_ACCEPT).await;
+            }
+        }
+    }
+}
+
+async fn connection(worker: Arc<Worker>, stream: TcpStream, mut stop: watch::Receiver<bool>) {
+    let _ = stream.set_nodelay(true);
+    let header_timeout = worker.shared.limits.header_timeout;
+    let service = service_fn(move |request: Request<Incoming>| {
+        let worker = Arc::clone(&worker);
+        async move { Ok::<_, Infallible>(routes::answer(worker, request).await) }
+    });
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(MAX_HEAD_BYTES);
+    let mut serving = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        _ = serving.as_mut() => return,
+        _ = stop.wait_for(|stop| *stop) => serving.as_mut().graceful_shutdown(),
+    }
+    let _ = serving.await;
+}

@@ -1,0 +1,10 @@
+//! HTTP in: connections, limits, routes. No dialect knowledge beyond which path speaks which.
+
+pub(crate) mod auth;
+mod body;
+mod connection;
+mod options;
+mod routes;
+
+pub(crate) use connection::{Listening, serve};
+pub(crate) use routes::{Arrival, Asked};

@@ -1,0 +1,224 @@
+//! Paths: what is served, who may, and in which dialect.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, StatusCode};
+use router_core::chat::Envelope;
+use router_core::record::RequestId;
+use router_core::time::Timestamp;
+use router_providers::dialect::openai_chat::OpenaiChat;
+use router_providers::dialect::{Client, ScanLimits};
+use router_providers::exchange;
+use tokio::sync::oneshot;
+
+use super::{auth, body, options};
+use crate::dispatch;
+use crate::engine::Engine;
+use crate::error::ApiError;
+use crate::explain;
+use crate::respond;
+use crate::stream::Body;
+use crate::worker::Worker;
+
+/// What a path does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Chat,
+    Models,
+    Model,
+    Explain,
+    Live,
+    Ready,
+}
+
+/// Every path served. A path under `/v1` is also served without it, except the router's own.
+const ROUTES: [(&str, &str, Route); 6] = [
+    ("POST", "/v1/chat/completions", Route::Chat),
+    ("GET", "/v1/models", Route::Models),
+    ("GET", "/v1/models/{id}", Route::Model),
+    ("POST", "/v1/router/explain", Route::Explain),
+    ("GET", "/healthz", Route::Live),
+    ("GET", "/readyz", Route::Ready),
+];
+
+/// A route, with what stands for `{id}`.
+fn find(method: &Method, path: &str) -> Result<(Route, String), ApiError> {
+    let mut other_method = false;
+    for (verb, pattern, route) in ROUTES {
+        let short = pattern.strip_prefix("/v1").filter(|_| route != Route::Explain);
+        let Some(id) = matches(pattern, path).or_else(|| matches(short?, path)) else { continue };
+        if method.as_str() == verb {
+            return Ok((route, id));
+        }
+        other_method = true;
+    }
+    if other_method {
+        return Err(ApiError::new("method_not_allowed", format!("{path} is not served by {method}")));
+    }
+    let served: Vec<_> = ROUTES.iter().map(|(verb, pattern, _)| format!("{verb} {pattern}")).collect();
+    Err(ApiError::new("not_found", format!("{path} is not served here; served: {}", served.join(", "))))
+}
+
+/// Ids contain slashes, so `{id}` is all the rest.
+fn matches(pattern: &str, path: &str) -> Option<String> {
+    match pattern.strip_suffix("{id}") {
+        Some(stem) => {
+            let id = path.strip_prefix(stem).filter(|id| !id.is_empty())?;
+            percent_encoding::percent_decode_str(id).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+        }
+        None => (pattern == path).then(String::new),
+    }
+}
+
+/// Answers one request, whatever happens.
+pub(super) async fn answer(worker: Arc<Worker>, request: Request<Incoming>) -> Response<Body> {
+    let received = worker.shared.clock.now();
+    let id = RequestId(uuid::Uuid::now_v7().as_u128());
+    let (head, body) = request.into_parts();
+    let client = &OpenaiChat;
+    match serve(&worker, Arrival { id, received, client }, head, body).await {
+        Ok(response) => response,
+        Err(error) => respond::error(client, &error, id),
+    }
+}
+
+/// A request that has arrived: its id, when, and the dialect its path speaks.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival {
+    /// Our id of it.
+    pub(crate) id: RequestId,
+    /// When its head had come.
+    pub(crate) received: Timestamp,
+    /// The client's dialect.
+    pub(crate) client: &'static dyn Client,
+}
+
+impl Arrival {
+    /// The seed of everything that is drawn for this request: from its id, so a replay draws the same.
+    pub(crate) fn seed(&self) -> u64 {
+        // Truncation is meant: both halves of the id count.
+        (self.id.0 as u64) ^ ((self.id.0 >> 64) as u64)
+    }
+}
+
+async fn serve(
+    worker: &Arc<Worker>,
+    arrival: Arrival,
+    head: Parts,
+    body: Incoming,
+) -> Result<Response<Body>, ApiError> {
+    let (route, id) = find(&head.method, head.uri.path())?;
+    let engine = worker.shared.engine.load_full();
+    match route {
+        Route::Live => return Ok(respond::json(StatusCode::OK, r#"{"status":"ok"}"#)),
+        Route::Ready => return Ok(respond::ready(&worker.shared, &engine)),
+        _ => {}
+    }
+    let key = engine.key_table.authenticate(&head.headers, head.uri.query())?;
+    match route {
+        Route::Models => Ok(respond::json(StatusCode::OK, engine.models_json(key))),
+        Route::Model => match engine.model_json(key, &id) {
+            Some(text) => Ok(respond::json(StatusCode::OK, text)),
+            None => Err(ApiError::new("model_not_found", format!("there is no model \"{id}\""))),
+        },
+        Route::Explain => {
+            let request = scanned(worker, arrival, &head, body).await?;
+            let text = explain::live(&worker.shared, &engine, &request, key, arrival)?;
+            Ok(respond::json(StatusCode::OK, text))
+        }
+        Route::Chat => {
+            engine.admit_key(key, arrival.received)?;
+            let request = Arc::new(scanned(worker, arrival, &head, body).await?);
+            chat(worker, engine, Asked { arrival, request, key, client_request_id: client_id(&head) }).await
+        }
+        Route::Live | Route::Ready => Err(ApiError::new("not_found", "served above")),
+    }
+}
+
+/// The body, scanned, with the headers' wishes.
+async fn scanned(
+    worker: &Worker,
+    arrival: Arrival,
+    head: &Parts,
+    body: Incoming,
+) -> Result<exchange::Request, ApiError> {
+    auth::require_json(&head.headers)?;
+    let limits = worker.shared.limits;
+    let bytes = body::read(body, limits.max_body_bytes, limits.body_timeout).await?;
+    let scanned = arrival.client.scan(bytes, ScanLimits { max_depth: limits.max_depth });
+    let mut envelope = scanned.map_err(|p| ApiError::new("invalid_request", p.message).at(p.pointer))?;
+    envelope.options = options::merge(std::mem::take(&mut envelope.options), &head.headers)?;
+    Ok(exchange::Request::new(envelope))
+}
+
+/// The client's own request id: stored beside ours, never a key, so it may be anything short.
+fn client_id(head: &Parts) -> Option<Arc<str>> {
+    let text = head
+        .headers
+        .get("x-request-id")
+        .or_else(|| head.headers.get("x-client-request-id"))?
+        .to_str()
+        .ok()?;
+    (text.len() <= 200).then(|| Arc::from(text))
+}
+
+/// A chat request, ready to be decided.
+pub(crate) struct Asked {
+    /// Id, time and dialect.
+    pub(crate) arrival: Arrival,
+    /// The request.
+    pub(crate) request: Arc<exchange::Request>,
+    /// Index of the client key, if keys are configured.
+    pub(crate) key: Option<usize>,
+    /// The client's own id of the request.
+    pub(crate) client_request_id: Option<Arc<str>>,
+}
+
+impl Asked {
+    /// The request as scanned.
+    pub(crate) fn envelope(&self) -> &Envelope {
+        self.request.envelope()
+    }
+}
+
+/// One task owns the request from here on: if the client leaves, this future is dropped, the task notices and settles.
+async fn chat(worker: &Arc<Worker>, engine: Arc<Engine>, asked: Asked) -> Result<Response<Body>, ApiError> {
+    let (reply, answer) = oneshot::channel();
+    tokio::spawn(dispatch::run(Arc::clone(worker), engine, asked, reply));
+    // The task always answers; it can only vanish when the runtime is shut down under it.
+    answer.await.unwrap_or_else(|_| Err(ApiError::new("shutting_down", "the server is shutting down")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_routes() {
+        let check = |method: Method, path: &str, expected: Result<(Route, &str), u16>| {
+            let got = find(&method, path).map_err(|e| e.status.as_u16());
+            assert_eq!(
+                got.as_ref().map(|(r, id)| (*r, id.as_str())).map_err(|e| *e),
+                expected,
+                "{method} {path}"
+            );
+        };
+        check(Method::POST, "/v1/chat/completions", Ok((Route::Chat, "")));
+        check(Method::POST, "/chat/completions", Ok((Route::Chat, "")));
+        check(Method::GET, "/v1/chat/completions", Err(405));
+        check(Method::GET, "/v1/models", Ok((Route::Models, "")));
+        check(Method::GET, "/v1/models/openai/gpt-4o", Ok((Route::Model, "openai/gpt-4o")));
+        check(Method::GET, "/models/meta%2Fllama", Ok((Route::Model, "meta/llama")));
+        check(Method::POST, "/router/explain", Err(404));
+        check(Method::GET, "/", Err(404));
+        check(Method::GET, "/v1/models/", Err(404));
+    }
+
+    #[test]
+    fn an_unknown_path_lists_what_is_served() {
+        let error = find(&Method::GET, "/nope").unwrap_err();
+        assert!(error.message.contains("POST /v1/chat/completions"), "{}", error.message);
+    }
+}

@@ -1,0 +1,328 @@
+//! A server that runs: started, reloaded, drained.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use router_core::config::file::{Durability, OnFull, Runtime};
+use router_core::config::{Database, DecisionLog as LogSetting, NoteKind};
+use router_ledger::{Ledger, Spool, SpoolOptions, Writer};
+use router_providers::transport::{HttpTransport, SimulatedTransport, Simulation};
+use tokio::sync::{Semaphore, watch};
+
+use crate::admin::{self, Admin};
+use crate::clock::Clock;
+use crate::config::{Loaded, Source, Unusable, load};
+use crate::control::{Control, Reloaded, say};
+use crate::engine::Engine;
+use crate::ingress::{self, Listening};
+use crate::state::State;
+use crate::telemetry::log::{DecisionLog, Destination, LogWriter};
+use crate::telemetry::metrics::Metrics;
+use crate::worker::{Fixed, ListenerLimits, Shared, Worker};
+
+/// A body must have arrived by then: 64 MiB at 1 MB/s.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// After the drain, what is told to end gets this long to settle.
+const SETTLE: Duration = Duration::from_secs(5);
+/// How often a draining server looks whether it is done.
+const DRAIN_POLL: Duration = Duration::from_millis(10);
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the configuration comes from.
+    pub source: Source,
+    /// Refuse to start with a provider off or simulated.
+    pub strict: bool,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] Unusable),
+    /// `--strict`, and something is off or simulated.
+    #[error("--strict: {0}")]
+    Strict(String),
+    /// An address, a thread, a file.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The ledger cannot be opened.
+    #[error("ledger: {0}")]
+    Ledger(#[from] router_ledger::Error),
+    /// A deployment cannot be called as it is configured.
+    #[error("{0}")]
+    Engine(String),
+    /// Connections to providers cannot be made.
+    #[error("transport: {0}")]
+    Transport(String),
+}
+
+fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> StartError {
+    let what = what.into();
+    move |source| StartError::Io { what, source }
+}
+
+/// A running server. End it with [`Running::stop`]; dropping it leaves its threads running.
+pub struct Running {
+    data: SocketAddr,
+    admin: SocketAddr,
+    control: Arc<Control>,
+    stop: watch::Sender<bool>,
+    stop_admin: watch::Sender<bool>,
+    abort: watch::Sender<bool>,
+    drain: Duration,
+    workers: Vec<JoinHandle<()>>,
+    admin_thread: JoinHandle<()>,
+    writer: Writer,
+    log_writer: LogWriter,
+}
+
+/// Loads, binds, starts every thread. When it returns, requests are served.
+///
+/// # Errors
+/// Everything that keeps it from serving; nothing is left running then.
+pub fn start(options: &Options) -> Result<Running, StartError> {
+    let loaded = load(&options.source)?;
+    if options.strict {
+        strict(&loaded)?;
+    }
+    say(&options.source, &loaded);
+    let settings = &loaded.checked.server;
+    let threads = settings.threads.map_or_else(cores, usize::from);
+    let listeners = if settings.runtime == Runtime::Shared { 1 } else { threads };
+    let bind = |address, count| Listening::bind(address, count).map_err(io(format!("listen on {address}")));
+    let (data, admin) = (bind(settings.listen, listeners)?, bind(settings.admin_listen, 1)?);
+    let (data_address, admin_address) = (data.address, admin.address);
+
+    let (abort, aborted) = watch::channel(false);
+    let parts = parts(&loaded, aborted)?;
+    let (stop, stopping) = watch::channel(false);
+    let (stop_admin, stopping_admin) = watch::channel(false);
+    let workers = data.into_sockets().into_iter().enumerate().map(|(n, socket)| {
+        let worker = worker(&parts, &loaded, n)?;
+        let runtime = runtime(settings.runtime, threads).map_err(io("start a runtime"))?;
+        spawn(format!("worker-{n}"), runtime, serve(worker, socket, stopping.clone()))
+    });
+    let workers = workers.collect::<Result<_, _>>()?;
+    let control = Arc::new(Control::new(options.source.clone(), Arc::clone(&parts.shared)));
+    let service = Admin::new(Arc::clone(&control), settings.admin_key.clone(), Arc::clone(&parts.ledger));
+    let runtime = runtime(Runtime::PerCore, 1).map_err(io("start a runtime"))?;
+    let admin_thread =
+        spawn("admin".into(), runtime, admin::serve(service, admin.into_sockets(), stopping_admin))?;
+    tracing::info!(listen = %data_address, admin = %admin_address, threads, "serving");
+    Ok(Running {
+        data: data_address,
+        admin: admin_address,
+        control,
+        stop,
+        stop_admin,
+        abort,
+        drain: settings.drain,
+        workers,
+        admin_thread,
+        writer: parts.writer,
+        log_writer: parts.log_writer,
+    })
+}
+
+impl Running {
+    /// Where clients connect.
+    pub fn data_address(&self) -> SocketAddr {
+        self.data
+    }
+
+    /// Where administrators connect.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The file whose changes should lead to a reload.
+    pub(crate) fn watched(&self) -> Option<&std::path::Path> {
+        self.control.source.file()
+    }
+
+    /// Replaces the configuration by what its source says now; a bad one changes nothing.
+    ///
+    /// # Errors
+    /// Everything wrong with the new one.
+    pub fn reload(&self) -> Result<Reloaded, Unusable> {
+        self.control.reload()
+    }
+
+    /// Accepts no more, lets what is in flight end within `server.drain_secs`, ends and settles the rest, and returns
+    /// when the ledger has everything.
+    pub fn stop(self) {
+        tracing::info!(drain_secs = self.drain.as_secs(), "draining");
+        let _ = self.stop.send(true);
+        if !wait_until(self.drain, || self.workers.iter().all(JoinHandle::is_finished)) {
+            tracing::warn!("the drain is over: requests in flight are ended");
+            let _ = self.abort.send(true);
+            wait_until(SETTLE, || self.workers.iter().all(JoinHandle::is_finished));
+        }
+        let _ = self.stop_admin.send(true);
+        for thread in self.workers {
+            if thread.is_finished() {
+                let _ = thread.join();
+            }
+        }
+        let _ = self.admin_thread.join();
+        match runtime(Runtime::PerCore, 1).map(|r| r.block_on(self.writer.stop(SETTLE))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the ledger is behind; the next start goes on"),
+            Err(error) => tracing::error!(%error, "the ledger cannot be waited for; the next start goes on"),
+        }
+        self.log_writer.stop();
+        tracing::info!("stopped");
+    }
+}
+
+fn wait_until(within: Duration, done: impl Fn() -> bool) -> bool {
+    let end = Instant::now() + within;
+    while !done() {
+        if Instant::now() >= end {
+            return false;
+        }
+        std::thread::sleep(DRAIN_POLL);
+    }
+    true
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn strict(loaded: &Loaded) -> Result<(), StartError> {
+    let bad =
+        |note: &&router_core::config::Note| matches!(note.kind, NoteKind::ProviderOff | NoteKind::Simulated);
+    let notes: Vec<_> = loaded.checked.notes.iter().filter(bad).map(ToString::to_string).collect();
+    if notes.is_empty() { Ok(()) } else { Err(StartError::Strict(notes.join("; "))) }
+}
+
+/// Everything that is made once.
+struct Parts {
+    shared: Arc<Shared>,
+    spool: Spool,
+    ledger: Arc<dyn Ledger>,
+    writer: Writer,
+    log_writer: LogWriter,
+}
+
+fn parts(loaded: &Loaded, abort: watch::Receiver<bool>) -> Result<Parts, StartError> {
+    let checked = &loaded.checked;
+    let clock = Clock::new();
+    let instance = uuid::Uuid::now_v7().to_string();
+    let durability = match checked.ledger.durability {
+        Durability::Process => router_ledger::Durability::Process,
+        Durability::Power => router_ledger::Durability::Power,
+    };
+    let options = SpoolOptions { durability, ..SpoolOptions::default() };
+    let spool = Spool::open(&loaded.path(&checked.ledger.spool_dir), &instance, options)?;
+    let connecting = runtime(Runtime::PerCore, 1).map_err(io("start a runtime"))?;
+    let ledger = connecting.block_on(router_ledger::connect(&ledger_url(loaded)))?;
+    let writer = Writer::start(&spool, Arc::clone(&ledger))?;
+    let destination = match &checked.decision_log {
+        LogSetting::Off => Destination::Off,
+        LogSetting::Stdout => Destination::Stdout,
+        LogSetting::File(path) => Destination::File(loaded.path(path)),
+    };
+    let (log, log_writer) =
+        DecisionLog::start(&destination).map_err(io(format!("decision log {destination:?}")))?;
+    let server = &checked.server;
+    let engine = Engine::new(checked, None, clock.now()).map_err(|p| StartError::Engine(p.to_string()))?;
+    let shared = Shared {
+        engine: ArcSwap::from_pointee(engine),
+        state: State::new(&checked.compiled.reliability.retries),
+        clock,
+        log,
+        metrics: Metrics::new(),
+        limits: ListenerLimits {
+            header_timeout: server.header_timeout,
+            body_timeout: BODY_TIMEOUT,
+            max_body_bytes: server.max_body_bytes,
+            max_depth: server.max_json_depth,
+            max_connections: server.max_connections,
+        },
+        connections: Arc::new(Semaphore::new(server.max_connections)),
+        in_flight: AtomicUsize::new(0),
+        abort,
+        refuse_without_ledger: checked.ledger.on_full == OnFull::Refuse,
+        spool: spool.clone(),
+        writer_status: writer.watch(),
+        fixed: Fixed::of(checked),
+    };
+    Ok(Parts { shared: Arc::new(shared), spool, ledger, writer, log_writer })
+}
+
+/// The ledger's URL, usable from the working directory.
+pub(crate) fn ledger_url(loaded: &Loaded) -> String {
+    let written = match &loaded.checked.ledger.database {
+        Database::Memory => "sqlite::memory:".to_owned(),
+        Database::File(path) => format!("sqlite://{path}"),
+    };
+    router_ledger::resolve_url(&written, &loaded.base)
+}
+
+fn worker(parts: &Parts, loaded: &Loaded, n: usize) -> Result<Arc<Worker>, StartError> {
+    let thread = u32::try_from(n).unwrap_or(u32::MAX);
+    // Each thread draws its own faults.
+    let simulated = loaded.checked.simulated.as_ref();
+    let simulation = simulated.map_or_else(Simulation::default, |s| Simulation::new(s, u64::from(thread)));
+    Ok(Arc::new(Worker {
+        shared: Arc::clone(&parts.shared),
+        http: HttpTransport::new().map_err(|e| StartError::Transport(e.to_string()))?,
+        simulated: SimulatedTransport::new(simulation),
+        segment: parts.spool.segment(thread)?,
+    }))
+}
+
+fn runtime(kind: Runtime, threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = match kind {
+        Runtime::PerCore => tokio::runtime::Builder::new_current_thread(),
+        Runtime::Shared => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(threads);
+            builder
+        }
+    };
+    builder.enable_all().build()
+}
+
+fn spawn(
+    name: String,
+    runtime: tokio::runtime::Runtime,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> Result<JoinHandle<()>, StartError> {
+    let run = move || {
+        runtime.block_on(work);
+        // Name look-ups may still run on a blocking thread: nobody waits for them.
+        runtime.shutdown_background();
+    };
+    std::thread::Builder::new().name(name).spawn(run).map_err(io("start a thread"))
+}
+
+/// Serves one socket until told to stop and until nothing is in flight any more.
+async fn serve(worker: Arc<Worker>, socket: TcpListener, stop: watch::Receiver<bool>) {
+    let shared = Arc::clone(&worker.shared);
+    if let Err(error) = ingress::serve(worker, socket, stop).await {
+        tracing::error!(%error, "a listener failed");
+        return;
+    }
+    let busy = || {
+        shared.in_flight.load(Ordering::Acquire) > 0
+            || shared.connections.available_permits() < shared.limits.max_connections
+    };
+    while busy() {
+        tokio::time::sleep(DRAIN_POLL).await;
+    }
+}

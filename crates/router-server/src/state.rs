@@ -1,0 +1,201 @@
+//! The only locks: one short one per deployment, for the retry budget, for money and per client key. None is held
+//! across an await.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use router_core::budget::{Budget, Hold};
+use router_core::compiled::{BreakerPolicy, Compiled, Limits, RetryPolicy};
+use router_core::failover::{NotAdmitted, RetryBudget};
+use router_core::health::{Ask, DeploymentHealth, Ending, HealthSnapshot, Permit};
+use router_core::limit::Limiter;
+use router_core::money::Usd;
+use router_core::select::DeploymentView;
+use router_core::time::Timestamp;
+
+use crate::engine::Engine;
+use crate::error::ApiError;
+
+/// A lock whose holder panicked is still good: every change under it is a single step of core's.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Health and limits of one deployment; carried over a reload by the deployment's id.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    health: Mutex<DeploymentHealth>,
+    /// Set by the first attempt: until then the view is the default one, and no lock is taken for it.
+    used: AtomicBool,
+}
+
+impl Slot {
+    /// Healthy and unused.
+    pub(crate) fn new(id: &str, policy: &BreakerPolicy, limits: Limits) -> Self {
+        Self { health: Mutex::new(DeploymentHealth::new(id, policy, limits)), used: AtomicBool::new(false) }
+    }
+
+    /// The same after a reload.
+    pub(crate) fn reconfigure(&self, policy: &BreakerPolicy, limits: Limits, now: Timestamp) {
+        lock(&self.health).reconfigure(policy, limits, now);
+    }
+
+    /// For metrics and the admin API.
+    pub(crate) fn snapshot(&self, now: Timestamp) -> HealthSnapshot {
+        lock(&self.health).snapshot(now)
+    }
+
+    /// Ticket, rate and concurrency, all or none.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn admit(&self, now: Timestamp, ask: &Ask) -> Result<Permit, NotAdmitted> {
+        self.used.store(true, Ordering::Release);
+        lock(&self.health).admit(now, ask)
+    }
+
+    /// Gives back what was admitted and not sent.
+    pub(crate) fn retract(&self, now: Timestamp, permit: Permit) {
+        lock(&self.health).retract(now, permit);
+    }
+
+    /// A place booked is not wanted any more.
+    pub(crate) fn unbook(&self, tokens: u64) {
+        lock(&self.health).unbook(tokens);
+    }
+
+    /// An attempt's first byte came.
+    pub(crate) fn first_byte(&self, now: Timestamp, permit: &mut Permit) {
+        lock(&self.health).first_byte(now, permit);
+    }
+
+    /// An attempt ended.
+    pub(crate) fn end(&self, now: Timestamp, permit: Permit, ending: &Ending) {
+        lock(&self.health).end(now, permit, ending);
+    }
+
+    fn view(&self, now: Timestamp, seed: u64) -> DeploymentView {
+        if self.used.load(Ordering::Acquire) {
+            lock(&self.health).view(now, seed)
+        } else {
+            DeploymentView::default()
+        }
+    }
+}
+
+/// What all requests share beside the configuration.
+#[derive(Debug)]
+pub(crate) struct State {
+    retries: Mutex<RetryBudget>,
+    /// No limits are configurable yet; every attempt already holds and settles here.
+    money: Mutex<Budget>,
+    spool_well: AtomicBool,
+}
+
+impl State {
+    /// Nothing used yet.
+    pub(crate) fn new(retries: &RetryPolicy) -> Self {
+        Self {
+            retries: Mutex::new(RetryBudget::new(retries)),
+            money: Mutex::new(Budget::new(None)),
+            spool_well: AtomicBool::new(true),
+        }
+    }
+
+    /// What a decision sees of every deployment.
+    pub(crate) fn view(&self, engine: &Engine, seed: u64, now: Timestamp) -> Vec<DeploymentView> {
+        engine.slots.iter().map(|slot| slot.view(now, seed)).collect()
+    }
+
+    /// The same after a reload.
+    pub(crate) fn reconfigure(&self, retries: &RetryPolicy) {
+        lock(&self.retries).reconfigure(retries);
+    }
+
+    /// One of the requests whose share may be retried.
+    pub(crate) fn deposit_retry(&self, now: Timestamp) {
+        lock(&self.retries).deposit(now);
+    }
+
+    /// Whether a repeat may be made.
+    pub(crate) fn withdraw_retry(&self, now: Timestamp) -> bool {
+        lock(&self.retries).try_withdraw(now)
+    }
+
+    /// Sets money aside.
+    pub(crate) fn hold(&self, ceiling: Usd) -> Option<Hold> {
+        lock(&self.money).hold(ceiling).ok()
+    }
+
+    /// Books what it did cost.
+    pub(crate) fn settle(&self, hold: Hold, cost: Usd) {
+        lock(&self.money).settle(hold, cost);
+    }
+
+    /// Says whether the last record could be written; true when that changed.
+    pub(crate) fn spool_written(&self, well: bool) -> bool {
+        // A plain load first: the line stays shared between threads as long as nothing changes.
+        self.spool_well.load(Ordering::Relaxed) != well
+            && self.spool_well.swap(well, Ordering::Relaxed) != well
+    }
+
+    /// Whether records can be written.
+    pub(crate) fn spool_is_well(&self) -> bool {
+        self.spool_well.load(Ordering::Relaxed)
+    }
+}
+
+/// Request rates of client keys; carried over a reload by the key's hash.
+#[derive(Debug)]
+pub(crate) struct KeyRate {
+    limiter: Mutex<Limiter>,
+}
+
+impl KeyRate {
+    /// Nothing used yet.
+    pub(crate) fn new(rpm: Option<u64>) -> Self {
+        Self { limiter: Mutex::new(Limiter::new(Limits { rpm, ..Limits::default() })) }
+    }
+
+    /// The same after a reload.
+    pub(crate) fn reconfigure(&self, rpm: Option<u64>) {
+        lock(&self.limiter).reconfigure(Limits { rpm, ..Limits::default() });
+    }
+
+    /// Takes one request.
+    ///
+    /// # Errors
+    /// 429 with when to come back.
+    pub(crate) fn take(&self, now: Timestamp) -> Result<(), ApiError> {
+        use router_core::failover::Place;
+        let mut limiter = lock(&self.limiter);
+        match limiter.enter(now, 0, Place::Now) {
+            Ok(()) => {
+                limiter.leave(now, 0, 0);
+                Ok(())
+            }
+            Err(_) => {
+                let wait = limiter.free_at(now, 0).since(now);
+                Err(ApiError::new("rate_limit_exceeded", "this key's requests per minute are spent")
+                    .retry_after(wait))
+            }
+        }
+    }
+}
+
+/// Slots of a new configuration: those of deployments it keeps are the old ones.
+pub(crate) fn slots(compiled: &Compiled, old: Option<&Engine>, now: Timestamp) -> Vec<Arc<Slot>> {
+    let policy = &compiled.reliability.breaker;
+    let slot = |d: &router_core::compiled::Deployment| {
+        let kept =
+            old.and_then(|o| o.compiled.deployment_named(&d.id).map(|at| Arc::clone(&o.slots[at.get()])));
+        match kept {
+            Some(slot) => {
+                slot.reconfigure(policy, d.limits, now);
+                slot
+            }
+            None => Arc::new(Slot::new(&d.id, policy, d.limits)),
+        }
+    };
+    compiled.deployments.iter().map(slot).collect()
+}

@@ -1,0 +1,94 @@
+//! What one runtime thread has of its own, and what all of them share.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use router_core::config::Checked;
+use router_ledger::{Segment, Spool, WriterWatch};
+use router_providers::transport::{HttpTransport, SimulatedTransport};
+use tokio::sync::{Semaphore, watch};
+
+use crate::clock::Clock;
+use crate::engine::Engine;
+use crate::state::State;
+use crate::telemetry::log::DecisionLog;
+use crate::telemetry::metrics::Metrics;
+
+/// Limits of the listener, fixed for the life of the process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ListenerLimits {
+    /// A request's headers must be complete by then.
+    pub(crate) header_timeout: Duration,
+    /// A request's body must be complete by then.
+    pub(crate) body_timeout: Duration,
+    /// Longest body.
+    pub(crate) max_body_bytes: usize,
+    /// Deepest nesting of a body.
+    pub(crate) max_depth: usize,
+    /// Connections open at once.
+    pub(crate) max_connections: usize,
+}
+
+/// Shared by all runtime threads.
+pub(crate) struct Shared {
+    /// The configuration in force; replaced whole.
+    pub(crate) engine: ArcSwap<Engine>,
+    /// Health, limits and money: the only locks.
+    pub(crate) state: State,
+    /// The only `now()`.
+    pub(crate) clock: Clock,
+    /// Decision log.
+    pub(crate) log: DecisionLog,
+    /// Metrics.
+    pub(crate) metrics: Metrics,
+    /// Listener limits.
+    pub(crate) limits: ListenerLimits,
+    /// Places for connections.
+    pub(crate) connections: Arc<Semaphore>,
+    /// Requests being served, for draining.
+    pub(crate) in_flight: AtomicUsize,
+    /// Becomes true when the drain is over: what still runs ends now, and settles.
+    pub(crate) abort: watch::Receiver<bool>,
+    /// What happens to requests when the spool cannot be written.
+    pub(crate) refuse_without_ledger: bool,
+    /// The spool, for its size.
+    pub(crate) spool: Spool,
+    /// How the ledger's writer is doing.
+    pub(crate) writer_status: WriterWatch,
+    /// What was read at start alone, to say so when it changes.
+    pub(crate) fixed: Fixed,
+}
+
+/// Sections of the configuration that take effect at start alone, as text to compare with.
+pub(crate) struct Fixed {
+    pub(crate) server: String,
+    pub(crate) ledger: String,
+    pub(crate) decision_log: String,
+    pub(crate) simulated: String,
+}
+
+impl Fixed {
+    /// Of this configuration.
+    pub(crate) fn of(checked: &Checked) -> Self {
+        Self {
+            server: format!("{:?}", checked.server),
+            ledger: format!("{:?}", checked.ledger),
+            decision_log: format!("{:?}", checked.decision_log),
+            simulated: format!("{:?}", checked.simulated),
+        }
+    }
+}
+
+/// One runtime thread.
+pub(crate) struct Worker {
+    /// Shared by all.
+    pub(crate) shared: Arc<Shared>,
+    /// Connections to providers.
+    pub(crate) http: HttpTransport,
+    /// Answers without a provider.
+    pub(crate) simulated: SimulatedTransport,
+    /// This thread's part of the spool.
+    pub(crate) segment: Segment,
+}
