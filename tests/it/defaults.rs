@@ -27,7 +27,7 @@ fn without_any_file_or_key_it_serves_simulated_answers_and_says_so() {
         (DATA.into(), "127.0.0.1:4001".into())
     );
     let log = process.log();
-    for words in ["defaults inside the binary", "simulated", "OPENAI_API_KEY"] {
+    for words in ["defaults inside the binary", "SIMULATED", "providers.openai"] {
         assert!(log.contains(words), "{words:?} is not said:\n{log}");
     }
     assert!(log.contains("rescue"), "what is not there yet is said:\n{log}");

@@ -51,8 +51,10 @@ fn config(places: &[Place]) -> Value {
         "rules": [
             { "name": "strict", "when": { "capabilities": { "contains": { "const": "json_schema" } } },
               "use": { "tier": "premium" } },
-            { "name": "hard", "when": { "complexity_score": { "minimum": 0.6 } }, "use": { "tier": "premium" } },
-            { "name": "simple", "when": { "complexity_score": { "maximum": 0.35 } }, "use": { "tier": "economy" } },
+            { "name": "json", "when": { "capabilities": { "contains": { "const": "json_object" } } },
+              "use": { "tier": "economy" } },
+            { "name": "hard", "when": { "complexity_score": { "minimum": 0.5 } }, "use": { "tier": "premium" } },
+            { "name": "simple", "when": { "complexity_score": { "maximum": 0.2 } }, "use": { "tier": "economy" } },
             { "name": "rest", "when": {}, "use": { "tier": "standard" } }
         ],
         "selection": { "default_tier": "standard", "usd_per_sec": 0 },

@@ -45,7 +45,7 @@ fn the_shipped_rules_send_a_simple_question_to_economy_and_strict_code_to_premiu
     for (body, rule, tier) in [
         (prompts::body("fact-capital"), "short-and-simple", "economy"),
         (code, "strict-code", "premium"),
-        (prompts::body("email"), "rest", "standard"),
+        (prompts::body("code-sql"), "rest", "standard"),
     ] {
         let explained =
             Request::post("/v1/router/explain", auto(body.clone()).to_string()).send(process.data()).json();
@@ -98,8 +98,8 @@ fn temperature_decides_a_rule() {
 
 #[test]
 fn complexity_score_decides_a_rule() {
-    let when = json!({ "complexity_score": { "minimum": 0.5 } });
-    decides(&when, prompts::body("reasoning-plan"), prompts::body("fact-capital"));
+    let when = json!({ "complexity_score": { "minimum": 0.4 } });
+    decides(&when, prompts::body("math-proof"), prompts::body("fact-capital"));
 }
 
 #[test]
