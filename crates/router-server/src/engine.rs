@@ -20,6 +20,9 @@ use crate::error::ApiError;
 use crate::ingress::auth::KeyTable;
 use crate::state::{self, KeyRate, Slot};
 
+/// Where attempts of one deployment go: one per credential, with its weight.
+type Targets = Vec<(u32, Arc<Target>)>;
+
 /// Everything that serves requests under one configuration.
 pub(crate) struct Engine {
     /// What core decides with.
@@ -37,7 +40,7 @@ pub(crate) struct Engine {
     /// Dialects that some deployment speaks.
     pub(crate) dialects: Vec<DialectId>,
     /// Where attempts go, by deployment index: one per credential, with its weight.
-    targets: Vec<Vec<(u32, Arc<Target>)>>,
+    targets: Vec<Targets>,
     /// Health, by deployment index.
     pub(crate) slots: Vec<Arc<Slot>>,
     /// Decisions made, by model name.
@@ -222,7 +225,7 @@ fn reference(compiled: &Compiled) -> Option<DeploymentIdx> {
 }
 
 /// One target per credential; one without for a provider that needs none.
-fn targets(checked: &Checked) -> Result<Vec<Vec<(u32, Arc<Target>)>>, Problem> {
+fn targets(checked: &Checked) -> Result<Vec<Targets>, Problem> {
     let of = |deployment: &Deployment| {
         let provider = &checked.compiled.providers[usize::from(deployment.provider_idx)];
         let credentials =

@@ -277,11 +277,11 @@ fn worker(parts: &Parts, loaded: &Loaded, n: usize) -> Result<Arc<Worker>, Start
     let thread = u32::try_from(n).unwrap_or(u32::MAX);
     // Each thread draws its own faults.
     let simulated = loaded.checked.simulated.as_ref();
-    let simulation = simulated.map_or_else(Simulation::default, |s| Simulation::new(s, u64::from(thread)));
+    let simulated = simulated.map(|s| SimulatedTransport::new(Simulation::new(s, u64::from(thread))));
     Ok(Arc::new(Worker {
         shared: Arc::clone(&parts.shared),
         http: HttpTransport::new().map_err(|e| StartError::Transport(e.to_string()))?,
-        simulated: SimulatedTransport::new(simulation),
+        simulated,
         segment: parts.spool.segment(thread)?,
     }))
 }

@@ -98,6 +98,7 @@ fn call(request: &str, idle: Duration) -> Call {
         limits: Limits { connect: Duration::from_secs(9), first_byte: idle, answer: idle, idle },
         meta: ReplyMeta { id: "id".into(), model: "m".into(), created: 1, include_usage: false },
         cost: Arc::new(|usage, _| Some(Usd::from_nano(i64::try_from(usage.output_tokens).unwrap()))),
+        tag: "request/1".parse().unwrap(),
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) fn whole(
     asked: &Asked,
     books: &Books,
     at: DeploymentIdx,
-    reply: JsonReply,
+    reply: Box<JsonReply>,
 ) -> Response<Body> {
     let mut response = respond::json(StatusCode::OK, bytes::Bytes::new());
     *response.body_mut() = Body::Whole(reply.body.into_iter().collect());

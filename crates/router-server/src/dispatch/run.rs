@@ -33,6 +33,7 @@ pub(super) struct FailedAttempt {
 }
 
 /// How a request ends.
+#[derive(Clone, Copy)]
 pub(super) enum End {
     /// As the machine says.
     Finish(Finish),
@@ -51,7 +52,7 @@ pub(super) struct Run<'a> {
     pub(super) admission: Option<Admission>,
     /// The first visible bytes of a stream, until its attempt is committed.
     held: Option<Item>,
-    whole: Option<JsonReply>,
+    whole: Option<Box<JsonReply>>,
     committed: bool,
     wake: Option<Timestamp>,
     view: Vec<DeploymentView>,
@@ -140,21 +141,21 @@ impl<'a> Run<'a> {
     async fn drive(&mut self, mut machine: Failover) -> End {
         let mut events = VecDeque::from([Event::Start]);
         loop {
-            while let Some(event) = events.pop_front() {
-                let now = self.worker.shared.clock.now();
-                if matches!(event, Event::Failed(..) | Event::NotAdmitted(..) | Event::Timer) {
-                    self.view = self.worker.shared.state.view(self.engine, self.asked.arrival.seed(), now);
-                }
-                for action in machine.on(event, now, &self.view) {
-                    match self.perform(action).await {
-                        Performed::Done => {}
-                        Performed::Event(event) => events.push_back(event),
-                        Performed::End(end) => return end,
-                    }
+            let Some(event) = events.pop_front() else {
+                events.extend(self.wait().await);
+                continue;
+            };
+            let now = self.worker.shared.clock.now();
+            if matches!(event, Event::Failed(..) | Event::NotAdmitted(..) | Event::Timer) {
+                self.view = self.worker.shared.state.view(self.engine, self.asked.arrival.seed(), now);
+            }
+            for action in machine.on(event, now, &self.view) {
+                match self.perform(action).await {
+                    Performed::Done => {}
+                    Performed::Event(event) => events.push_back(event),
+                    Performed::End(end) => return end,
                 }
             }
-            let next = self.wait().await;
-            events.extend(next);
         }
     }
 

@@ -88,13 +88,13 @@ impl Metrics {
     /// Registers every metric.
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("router");
-        let seconds = || Histogram::new(SECONDS.into_iter());
+        let seconds = || Histogram::new(SECONDS);
         let all = Self {
             requests: Family::default(),
             attempts: Family::default(),
             duration: seconds(),
             first_byte: seconds(),
-            overhead: Histogram::new(OVERHEAD_SECONDS.into_iter()),
+            overhead: Histogram::new(OVERHEAD_SECONDS),
             cost: Counter::default(),
             tokens: Family::default(),
             breaker: Family::default(),
