@@ -53,7 +53,7 @@ pub(crate) fn client_error(error: &ApiError) -> ClientError<'_> {
         status: error.status.as_u16(),
         code: error.code,
         message: &error.message,
-        param: error.pointer.as_deref(),
+        param: error.pointer.as_deref().filter(|pointer| !pointer.is_empty()),
     }
 }
 

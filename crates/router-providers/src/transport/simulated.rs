@@ -255,7 +255,7 @@ impl Script {
         self.texts.clear();
         self.fault = Fault::None;
         let message = "the answer broke off: simulated".to_owned();
-        TransportError { kind: FailureKind::Truncated, message }
+        TransportError { kind: FailureKind::Truncated, message, sent: true }
     }
 
     async fn whole(self) -> Inbound {

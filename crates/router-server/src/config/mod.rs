@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use router_core::catalog::Catalog;
-use router_core::config::{self, Checked, Problem};
+use router_core::config::{self, Checked, NoteKind, Problem};
 use router_providers::provider::known;
 use serde_json::Value;
 
@@ -134,19 +134,31 @@ fn load_with(source: &Source, sources: &dyn Sources) -> Result<Loaded, Unusable>
     if value.is_null() {
         value = Value::Object(serde_json::Map::new());
     }
-    let missing = substitute::substitute(&mut value, sources);
-    if !missing.is_empty() {
-        return Err(unusable(missing.into_iter().map(|m| Problem::new(m.path, m.message)).collect()));
+    let gaps = substitute::substitute(&mut value, sources);
+    if !gaps.missing.is_empty() {
+        return Err(unusable(gaps.missing.into_iter().map(|m| Problem::new(m.path, m.message)).collect()));
     }
     let file = config::parse(&value).map_err(&unusable)?;
     let catalog = catalog().map_err(one)?;
-    let checked = config::check(&file, &catalog, &known()).map_err(unusable)?;
+    let mut checked = config::check(&file, &catalog, &known()).map_err(unusable)?;
+    // The check saw that a key has no value; only here is it known which variable would have given it one.
+    for note in checked.notes.iter_mut().filter(|note| note.kind == NoteKind::ProviderOff) {
+        let own = format!("{}.", note.path);
+        if let Some(gap) = gaps.keys.iter().find(|gap| gap.path.starts_with(&own)) {
+            note.text = format!("is off: {}", gap.message);
+        }
+    }
     Ok(Loaded { checked, base: source.base() })
 }
 
 /// The catalog inside the binary.
 fn catalog() -> Result<Catalog, String> {
     let damaged = |what: String| format!("the embedded catalog is damaged: {what}");
-    let value: Value = serde_saphyr::from_str(DEFAULT_CATALOG).map_err(|e| damaged(e.to_string()))?;
+    let value: Value = yaml(DEFAULT_CATALOG).map_err(|e| damaged(e.to_string()))?;
     config::parse_catalog(&value).map_err(|problems| damaged(format!("{problems:?}")))
+}
+
+/// YAML 1.2 or JSON: `off`, `no` and `y` are words, as in `decision_log: off`.
+fn yaml(text: &str) -> Result<Value, serde_saphyr::Error> {
+    serde_saphyr::from_str_with_options(text, serde_saphyr::options! { strict_booleans: true })
 }

@@ -343,7 +343,9 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// Whether a provider may bill a failed attempt without saying so: it had the request, and did not refuse it.
 fn may_be_billed(fault: &Fault) -> bool {
     use FailureKind as K;
-    fault.sent && matches!(fault.kind, K::Timeout | K::Stalled | K::Truncated | K::Empty | K::BadReply)
+    let died = fault.kind == K::Unavailable && fault.status.is_none();
+    fault.sent
+        && (died || matches!(fault.kind, K::Timeout | K::Stalled | K::Truncated | K::Empty | K::BadReply))
 }
 
 /// What an attempt that did not end well has used.

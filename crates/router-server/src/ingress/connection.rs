@@ -38,6 +38,9 @@ impl Listening {
     /// # Errors
     /// The address is taken or not ours.
     pub(crate) fn bind(address: SocketAddr, count: usize) -> std::io::Result<Self> {
+        // Sockets that share a port do not refuse each other, so a second server would silently take half the traffic:
+        // one that does not share finds out.
+        drop(bind_one(address, false)?);
         let first = bind_one(address, count > 1)?;
         let address = first.local_addr()?;
         let rest = (1..count).map(|_| bind_one(address, true));
