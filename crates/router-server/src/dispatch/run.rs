@@ -39,6 +39,8 @@ pub(super) enum End {
     Finish(Finish),
     /// The ledger cannot take the attempt.
     LedgerUnavailable,
+    /// The server ends before the answer did.
+    ShuttingDown,
 }
 
 /// A request being served.
@@ -54,6 +56,8 @@ pub(super) struct Run<'a> {
     held: Option<Item>,
     whole: Option<Box<JsonReply>>,
     committed: bool,
+    /// The server ends: what is under way is let go as if the client had left, but it has not, and is told.
+    aborted: bool,
     wake: Option<Timestamp>,
     view: Vec<DeploymentView>,
     pub(super) decision: Option<Decision>,
@@ -79,6 +83,7 @@ impl<'a> Run<'a> {
             held: None,
             whole: None,
             committed: false,
+            aborted: false,
             wake: None,
             view: Vec::new(),
             decision: None,
@@ -142,7 +147,11 @@ impl<'a> Run<'a> {
         let mut events = VecDeque::from([Event::Start]);
         loop {
             let Some(event) = events.pop_front() else {
+                let in_line = self.live.is_none().then(|| self.worker.shared.clock.now());
                 events.extend(self.wait().await);
+                if let Some(since) = in_line {
+                    self.books.waited(self.worker.shared.clock.now().since(since));
+                }
                 continue;
             };
             let now = self.worker.shared.clock.now();
@@ -150,7 +159,7 @@ impl<'a> Run<'a> {
                 self.view = self.worker.shared.state.view(self.engine, self.asked.arrival.seed(), now);
             }
             for action in machine.on(event, now, &self.view) {
-                match self.perform(action).await {
+                match self.perform(action) {
                     Performed::Done => {}
                     Performed::Event(event) => events.push_back(event),
                     Performed::End(end) => return end,
@@ -159,7 +168,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn perform(&mut self, action: Action) -> Performed {
+    fn perform(&mut self, action: Action) -> Performed {
         match action {
             Action::Admit { attempt, deployment, draws, last_resort, place } => {
                 let ask = Ask {
@@ -178,7 +187,7 @@ impl<'a> Run<'a> {
                 Performed::Done
             }
             Action::Send(attempt, limits) => self.send(attempt, limits),
-            Action::Commit(attempt) => self.commit(attempt).await,
+            Action::Commit(attempt) => self.commit(attempt),
             Action::Cancel(attempt, failure) => {
                 self.cancel(attempt, failure);
                 Performed::Done
@@ -191,51 +200,69 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The attempt's bytes are the client's from now on.
-    async fn commit(&mut self, attempt: AttemptNo) -> Performed {
+    /// The attempt's bytes are the client's from now on. Those of a stream that showed nothing, and was whole all the same,
+    /// come here with its end.
+    fn commit(&mut self, attempt: AttemptNo) -> Performed {
         self.committed = true;
-        let Some(item) = self.held.take() else { return Performed::Done };
-        let Some(live) = self.live.as_ref().filter(|l| l.attempt == attempt) else { return Performed::Done };
-        let response = head::stream(self.engine, self.asked, self.books, live.deployment);
-        let sent = match self.answer.start(response) {
-            Ok(()) => self.answer.send(item.bytes).await,
-            Err(gone) => Err(gone),
-        };
-        match sent {
+        if self.whole.is_some() {
+            return Performed::Done;
+        }
+        let Some(live) = self.live.as_mut().filter(|l| l.attempt == attempt) else { return Performed::Done };
+        let deployment = live.deployment;
+        let limits = live.stream().map(|stream| &stream.headers().rate_limits);
+        let response = head::stream(self.engine, self.asked, self.books, (deployment, limits));
+        let bytes = self.held.take().map(|item| item.bytes).unwrap_or_default();
+        match self.answer.start(response).and_then(|()| self.answer.send(bytes)) {
             Ok(()) => Performed::Done,
             Err(Gone) => Performed::Event(Event::ClientGone),
         }
     }
 
     /// Waits for the client to leave, the attempt to move, or the time asked for. A committed stream is forwarded here
-    /// without asking the machine about every chunk.
+    /// without asking the machine about every chunk; while a slow client has no room, no more of it is read, but time and
+    /// the client are still watched.
     async fn wait(&mut self) -> Vec<Event> {
-        let mut abort = self.worker.shared.abort.clone();
+        let shared = &self.worker.shared;
+        let mut abort = shared.abort.clone();
+        // Both are set once, not for every chunk.
+        let mut aborted = std::pin::pin!(abort.wait_for(|abort| *abort));
+        let mut timer = std::pin::pin!(at(self.wake.map(|at| shared.clock.instant(at))));
         loop {
-            let wake = self.wake.map(|at| self.worker.shared.clock.instant(at));
+            let room = !self.answer.is_full();
             let step = tokio::select! {
                 biased;
-                () = self.answer.gone() => return vec![Event::ClientGone],
+                moved = self.answer.moved() => match moved {
+                    Ok(()) => continue,
+                    Err(Gone) => return vec![Event::ClientGone],
+                },
                 // Before the attempt: a deadline that comes with its time limit is not the deployment's failure.
-                () = at(wake) => {
+                () = timer.as_mut() => {
                     self.wake = None;
                     return vec![Event::Timer];
                 }
-                step = next(&mut self.live) => step,
-                _ = abort.wait_for(|abort| *abort) => return vec![Event::ClientGone],
+                step = next(&mut self.live), if room => step,
+                _ = aborted.as_mut() => {
+                    self.aborted = true;
+                    return vec![Event::ClientGone];
+                }
             };
             let Some(attempt) = self.live.as_ref().map(|l| l.attempt) else { continue };
             match step {
                 Step::Item(item) if self.committed => {
-                    if self.answer.send(item.bytes).await.is_err() {
+                    if self.answer.send(item.bytes).is_err() {
                         return vec![Event::ClientGone];
                     }
                 }
                 Step::Item(item) => {
                     self.books.first_byte(attempt);
-                    let Some(seen) = item.seen else { continue };
-                    self.held = Some(item);
-                    return vec![Event::Visible(attempt, seen)];
+                    let seen = item.seen;
+                    // Without anything visible, bytes come only with the end of a stream that is whole without it.
+                    if !item.bytes.is_empty() {
+                        self.held = Some(item);
+                    }
+                    if let Some(seen) = seen {
+                        return vec![Event::Visible(attempt, seen)];
+                    }
                 }
                 Step::Done => return vec![Event::Ended(attempt)],
                 Step::Whole(reply) => {
@@ -271,8 +298,11 @@ impl<'a> Run<'a> {
     async fn finish(mut self, end: End) {
         match end {
             End::Finish(Finish::Answered(attempt)) => self.answered(attempt).await,
-            End::Finish(Finish::ClientGone) => self.books.conclude("cancelled", Duration::ZERO),
+            End::Finish(Finish::ClientGone) if !self.aborted => {
+                self.books.conclude("cancelled", Duration::ZERO);
+            }
             other => {
+                let other = if self.aborted { End::ShuttingDown } else { other };
                 let error = head::error(self.engine, other, &self.failed, self.worker.shared.clock.now());
                 self.refuse(error).await;
             }
@@ -351,6 +381,9 @@ fn may_be_billed(fault: &Fault) -> bool {
 /// What an attempt that did not end well has used.
 pub(super) fn spent_so_far(live: &mut Live) -> Spent {
     let seen = live.seen_tokens;
+    if !live.begun {
+        return Spent::Nothing;
+    }
     match live.stream() {
         Some(stream) => Spent::Unknown { seen_output_tokens: Some(seen), so_far: stream.usage() },
         None => Spent::Unknown { seen_output_tokens: None, so_far: None },

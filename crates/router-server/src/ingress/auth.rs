@@ -37,7 +37,7 @@ impl KeyTable {
         query: Option<&str>,
     ) -> Result<Option<usize>, ApiError> {
         if self.by_hash.is_empty() {
-            return only_local(headers).map(|()| None);
+            return only_local(headers, "keys").map(|()| None);
         }
         let secret = presented(headers, query).ok_or_else(|| {
             ApiError::new("invalid_api_key", "no api key: send it as \"authorization: Bearer ...\"")
@@ -67,11 +67,14 @@ fn presented(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
 }
 
 /// Without keys anybody on this machine may ask, but no web page and nothing that comes through a proxy.
-fn only_local(headers: &HeaderMap) -> Result<(), ApiError> {
+///
+/// # Errors
+/// 403 that names what to configure.
+pub(crate) fn only_local(headers: &HeaderMap, missing: &str) -> Result<(), ApiError> {
     let refuse = |what: &str| {
         Err(ApiError::new(
             "request_not_allowed",
-            format!("no keys are configured, so {what} is refused: add `keys`"),
+            format!("no keys are configured, so {what} is refused: add `{missing}`"),
         ))
     };
     if headers.contains_key(ORIGIN) {
