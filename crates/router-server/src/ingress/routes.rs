@@ -89,6 +89,7 @@ pub(super) async fn answer(worker: Arc<Worker>, request: Request<Incoming>) -> R
     let mut response = match serve(&worker, Arrival { id, received, client }, &head, &mut body).await {
         Ok(response) => response,
         Err(error) => {
+            worker.shared.metrics.refused(error.code);
             body::discard(&mut body, &head.headers).await;
             respond::error(client, &error)
         }
