@@ -7,6 +7,7 @@
 
 mod catalog;
 mod ci;
+mod prove;
 mod schemas;
 mod tidy;
 
@@ -45,6 +46,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         facts: Option<PathBuf>,
     },
+    /// The long forms of what CI shows in short: 500 real prompts, 50 kills, 10,000 simulated seeds.
+    Prove(prove::Arguments),
     /// Everything a change must pass: format, clippy, tidy, schemas, tests. Stops at the first failure.
     Ci,
 }
@@ -66,6 +69,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Schemas { check } => schemas::run(root, *check),
         Command::Catalog { facts: Some(facts) } => catalog::make(root, facts),
         Command::Catalog { facts: None } => catalog::check(root),
+        Command::Prove(arguments) => prove::run(root, arguments),
         Command::Ci => ci::run(root),
     }
 }
