@@ -1,10 +1,11 @@
-//! The project's own commands: `cargo xtask tidy | schemas | catalog | ci`. No shell scripts, no Makefile.
+//! The project's own commands: `cargo xtask tidy | schemas | catalog | bench | ci`. No shell scripts, no Makefile.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "these commands talk to the person who ran them"
 )]
 
+mod bench;
 mod catalog;
 mod ci;
 mod schemas;
@@ -45,6 +46,11 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         facts: Option<PathBuf>,
     },
+    /// Measure the router's processor time per request beside a bare hyper pass-through.
+    Bench(bench::Arguments),
+    /// A program of the benchmark, started by it.
+    #[command(hide = true, subcommand)]
+    BenchPart(bench::Part),
     /// Everything a change must pass: format, clippy, tidy, schemas, tests. Stops at the first failure.
     Ci,
 }
@@ -66,6 +72,8 @@ fn run(command: &Command) -> Result<()> {
         Command::Schemas { check } => schemas::run(root, *check),
         Command::Catalog { facts: Some(facts) } => catalog::make(root, facts),
         Command::Catalog { facts: None } => catalog::check(root),
+        Command::Bench(arguments) => bench::run(root, arguments),
+        Command::BenchPart(part) => bench::part(part),
         Command::Ci => ci::run(root),
     }
 }
