@@ -1,6 +1,7 @@
 -- The ledger: attempts, requests, and how far each process's spool has been read into them.
--- Money is in nano-USD, times in microseconds since the Unix epoch, request ids are the 16 bytes of a UUIDv7, whose
--- order is that of time: rows are appended, and a request's attempts lie together.
+-- Money is in nano-USD, times in microseconds since the Unix epoch. Request ids are the 16 bytes of a UUIDv7, whose order
+-- is that of time: rows are appended, a request's attempts lie together, and a window of time is a range of the primary
+-- key, so that no index on a time has to be kept. What a request used is the sum of its attempts, not stored twice.
 -- IF NOT EXISTS: two processes may start on a new database at once.
 
 CREATE TABLE IF NOT EXISTS instances (
@@ -52,7 +53,6 @@ CREATE TABLE IF NOT EXISTS attempts (
     PRIMARY KEY (request, attempt)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX IF NOT EXISTS attempts_at ON attempts (at);
 CREATE INDEX IF NOT EXISTS attempts_open ON attempts (instance) WHERE outcome IS NULL;
 
 CREATE TABLE IF NOT EXISTS requests (
@@ -66,21 +66,9 @@ CREATE TABLE IF NOT EXISTS requests (
     deployment TEXT,                -- that answered; NULL: none did
     outcome TEXT NOT NULL,          -- success, cancelled, lost, or the error code the client saw
     attempts INTEGER NOT NULL,
-    input_tokens INTEGER NOT NULL,
-    cached_input_tokens INTEGER NOT NULL,
-    cache_write_tokens INTEGER NOT NULL,
-    cache_write_1h_tokens INTEGER NOT NULL,
-    audio_input_tokens INTEGER NOT NULL,
-    cached_audio_input_tokens INTEGER NOT NULL,
-    image_input_tokens INTEGER NOT NULL,
-    output_tokens INTEGER NOT NULL,
-    reasoning_tokens INTEGER NOT NULL,
-    audio_output_tokens INTEGER NOT NULL,
     cost_nanousd INTEGER NOT NULL,
     reference_cost_nanousd INTEGER NOT NULL,
     first_byte_ms INTEGER,
     overhead_us INTEGER NOT NULL,
     simulated INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-
-CREATE INDEX IF NOT EXISTS requests_at ON requests (at);

@@ -5,6 +5,7 @@
 
 mod chain;
 mod features;
+mod hash;
 mod heuristic;
 mod language;
 mod text;

@@ -47,7 +47,8 @@ fn request_of(row: &Value) -> Request {
 }
 
 /// Walks `testdata/requests.jsonl`: what share of the expected values is found. The shares are set just under what was
-/// measured when the table was last extended; the misses are printed.
+/// measured when the table was last extended; the misses are printed. The term tables were tuned on these rows: on rows
+/// written later, before any tuning on them (30), task was right in 0.80, topic in 0.87, language in 0.97 (one absent).
 #[test]
 fn the_table_of_requests_keeps_its_shares() {
     let rows: Vec<Value> = include_str!("../testdata/requests.jsonl")
@@ -82,10 +83,10 @@ fn the_table_of_requests_keeps_its_shares() {
         let share = count as f64 / of as f64;
         println!("{name} {share:.3} of {of}");
         let least = match name {
-            "language" => 0.97,
-            "task" => 0.90,
-            "topic" => 0.90,
-            _ => 0.95,
+            "language" => 0.98,
+            "task" => 0.96,
+            "topic" => 0.96,
+            _ => 1.0,
         };
         assert!(share >= least, "{name} {share}");
     }

@@ -77,12 +77,17 @@ impl Sum for Usd {
 impl fmt::Display for Usd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };
-        let (whole, nano) = (self.0.unsigned_abs() / 1_000_000_000, self.0.unsigned_abs() % 1_000_000_000);
+        let (whole, mut nano) =
+            (self.0.unsigned_abs() / 1_000_000_000, self.0.unsigned_abs() % 1_000_000_000);
         if nano == 0 {
             return write!(f, "{sign}{whole}");
         }
-        let digits = format!("{nano:09}");
-        write!(f, "{sign}{whole}.{}", digits.trim_end_matches('0'))
+        let mut width = 9;
+        while nano % 10 == 0 {
+            nano /= 10;
+            width -= 1;
+        }
+        write!(f, "{sign}{whole}.{nano:0width$}")
     }
 }
 

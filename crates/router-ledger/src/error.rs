@@ -61,6 +61,9 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|s| -> &(dyn std::error::Error + 'static) { &**s })
+        match &self.source {
+            Some(source) => Some(&**source),
+            None => None,
+        }
     }
 }

@@ -34,7 +34,7 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// How each deployment did with the attempts begun since then.
     fn deployment_stats(&self, since: Timestamp) -> Answer<'_, Vec<DeploymentStats>>;
 
-    /// Attempts begun since then, oldest first, at most `limit`, after a cursor.
+    /// Attempts begun since then in the order of their requests, at most `limit`, after a cursor.
     fn attempts(&self, since: Timestamp, limit: u32, after: Option<Cursor>) -> Answer<'_, Vec<AttemptRow>>;
 
     /// The sum of what attempts begun since then have cost, simulated ones left out.
@@ -81,21 +81,16 @@ pub struct AttemptRow {
 /// Where a listing goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    at: Timestamp,
-    request: RequestId,
-    attempt: u32,
-}
-
-impl Cursor {
-    pub(crate) const fn parts(self) -> (Timestamp, RequestId, u32) {
-        (self.at, self.request, self.attempt)
-    }
+    /// The last request listed.
+    pub request: RequestId,
+    /// Its last attempt listed.
+    pub attempt: u32,
 }
 
 impl AttemptRow {
     /// The place just after this row.
     pub const fn cursor(&self) -> Cursor {
-        Cursor { at: self.open.at, request: self.open.request, attempt: self.open.attempt }
+        Cursor { request: self.open.request, attempt: self.open.attempt }
     }
 }
 

@@ -45,9 +45,12 @@ impl Control {
         say(&self.source, &loaded);
         let old = self.shared.engine.load_full();
         let built = Engine::new(&loaded.checked, Some(&old), self.shared.clock.now());
-        let new = built.map_err(|problem| Unusable { source: self.source.clone(), problems: vec![problem] })?;
-        let reloaded =
-            Reloaded { before: old.compiled.config_hash.to_string(), after: new.compiled.config_hash.to_string() };
+        let new =
+            built.map_err(|problem| Unusable { source: self.source.clone(), problems: vec![problem] })?;
+        let reloaded = Reloaded {
+            before: old.compiled.config_hash.to_string(),
+            after: new.compiled.config_hash.to_string(),
+        };
         warn_of_fixed(&self.shared, &loaded.checked);
         self.shared.state.reconfigure(&new.compiled.reliability.retries);
         self.shared.engine.store(Arc::new(new));

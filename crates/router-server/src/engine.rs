@@ -15,11 +15,13 @@ use router_core::record::RequestRecord;
 use router_core::select::{self, AUTO, Decision, DecisionInput, Hashes, VerdictKind};
 use router_core::time::Timestamp;
 use router_providers::exchange::{Target, TargetSpec};
-use secrecy::SecretString;
 
 use crate::error::ApiError;
 use crate::ingress::auth::KeyTable;
 use crate::state::{self, KeyRate, Slot};
+
+/// Where attempts of one deployment go: one per credential, with its weight.
+type Targets = Vec<(u32, Arc<Target>)>;
 
 /// Everything that serves requests under one configuration.
 pub(crate) struct Engine {
@@ -38,7 +40,7 @@ pub(crate) struct Engine {
     /// Dialects that some deployment speaks.
     pub(crate) dialects: Vec<DialectId>,
     /// Where attempts go, by deployment index: one per credential, with its weight.
-    targets: Vec<Vec<(u32, Arc<Target>)>>,
+    targets: Vec<Targets>,
     /// Health, by deployment index.
     pub(crate) slots: Vec<Arc<Slot>>,
     /// Decisions made, by model name.
@@ -57,7 +59,11 @@ impl Engine {
         let key_rates = compiled.keys.iter().map(|key| key_rate(key, old)).collect();
         let ids = compiled.deployments.iter().map(|d| Arc::clone(&d.id));
         let names = compiled.models.keys().map(|name| Arc::from(name.as_str()));
-        let turns = std::iter::once(Arc::from(AUTO)).chain(names).chain(ids).map(|n| (n, AtomicU64::new(0))).collect();
+        let turns = std::iter::once(Arc::from(AUTO))
+            .chain(names)
+            .chain(ids)
+            .map(|n| (n, AtomicU64::new(0)))
+            .collect();
         let mut dialects: Vec<_> = compiled.providers.iter().map(|p| p.dialect).collect();
         dialects.sort_unstable();
         dialects.dedup();
@@ -80,12 +86,18 @@ impl Engine {
         })
     }
 
+    /// Health and limits of a deployment.
+    pub(crate) fn slot(&self, at: DeploymentIdx) -> &Slot {
+        &self.slots[at.get()]
+    }
+
     /// Where an attempt goes: the credential is drawn by weight.
     pub(crate) fn target(&self, at: DeploymentIdx, seed: u64, attempt: u32) -> Arc<Target> {
         let targets = &self.targets[at.get()];
         let total: u64 = targets.iter().map(|(weight, _)| u64::from(*weight)).sum();
         // Golden-ratio multiples of the attempt's number spread the attempts of one request over the credentials.
-        let mut draw = seed.wrapping_add(u64::from(attempt).wrapping_mul(0x9e37_79b9_7f4a_7c15)) % total.max(1);
+        let mut draw =
+            seed.wrapping_add(u64::from(attempt).wrapping_mul(0x9e37_79b9_7f4a_7c15)) % total.max(1);
         for (weight, target) in targets {
             match draw.checked_sub(u64::from(*weight)) {
                 Some(rest) => draw = rest,
@@ -129,7 +141,9 @@ impl Engine {
         }
         let options = &input.options;
         if let Some(tier) = options.tier.as_ref().filter(|tier| self.compiled.tier_named(tier).is_none()) {
-            return Err(ApiError::new("invalid_request", format!("there is no tier \"{tier}\"")).at("/router/tier"));
+            return Err(
+                ApiError::new("invalid_request", format!("there is no tier \"{tier}\"")).at("/router/tier")
+            );
         }
         let unknown = |name: &&String| select::resolve(&self.compiled, name).is_none();
         if let Some(name) = options.fallbacks.iter().find(unknown) {
@@ -155,7 +169,8 @@ impl Engine {
     /// it there; its own cost otherwise.
     pub(crate) fn reference_cost(&self, request: &RequestRecord, tier: ServiceTier) -> Usd {
         let free = &*request.model == AUTO;
-        let price = self.reference.filter(|_| free).and_then(|at| self.compiled.deployment(at).price.as_ref());
+        let price =
+            self.reference.filter(|_| free).and_then(|at| self.compiled.deployment(at).price.as_ref());
         price.map_or(request.cost, |p| p.cost(&request.usage, tier).max(request.cost))
     }
 
@@ -175,7 +190,8 @@ impl Engine {
     /// Names a key may ask for: `auto`, the models, the deployments.
     fn models(&self, key: Option<usize>) -> impl Iterator<Item = (&str, &str)> {
         let allowed = key.map_or(&[][..], |at| self.compiled.keys[at].models.as_slice());
-        let names = std::iter::once((AUTO, "router")).chain(self.compiled.models.keys().map(|n| (n.as_str(), "router")));
+        let names = std::iter::once((AUTO, "router"))
+            .chain(self.compiled.models.keys().map(|n| (n.as_str(), "router")));
         let deployments = self.compiled.deployments.iter().map(|d| (&*d.id, &*d.provider));
         names.chain(deployments).filter(move |(name, _)| select::may_ask(&self.compiled, name, allowed))
     }
@@ -209,21 +225,23 @@ fn reference(compiled: &Compiled) -> Option<DeploymentIdx> {
 }
 
 /// One target per credential; one without for a provider that needs none.
-fn targets(checked: &Checked) -> Result<Vec<Vec<(u32, Arc<Target>)>>, Problem> {
+fn targets(checked: &Checked) -> Result<Vec<Targets>, Problem> {
     let of = |deployment: &Deployment| {
         let provider = &checked.compiled.providers[usize::from(deployment.provider_idx)];
-        let credentials = checked.credentials.get(usize::from(deployment.provider_idx)).map_or(&[][..], Vec::as_slice);
+        let credentials =
+            checked.credentials.get(usize::from(deployment.provider_idx)).map_or(&[][..], Vec::as_slice);
         let target = |credential: Option<&Credential>| {
             let spec = TargetSpec {
                 host: provider.host.as_deref(),
                 dialect: provider.dialect,
                 base_url: &provider.base_url,
-                credential: credential.map(|c| SecretString::from(c.secret.expose())),
+                credential: credential.map(|c| c.secret.clone()),
                 upstream_model: &deployment.upstream_model,
                 capabilities: deployment.capabilities,
                 max_output_tokens: deployment.max_output_tokens,
             };
-            let target = Target::new(&spec).map_err(|e| Problem::new(format!("deployments[{}]", deployment.id), e.to_string()))?;
+            let target = Target::new(&spec)
+                .map_err(|e| Problem::new(format!("deployments[{}]", deployment.id), e.to_string()))?;
             Ok((credential.map_or(1, |c| c.weight.max(1)), Arc::new(target)))
         };
         if credentials.is_empty() {

@@ -51,7 +51,8 @@ const STATUS: [(&str, StatusCode); 21] = [
 impl ApiError {
     /// An error by its code; the status comes from the table.
     pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
-        let status = STATUS.iter().find(|(c, _)| *c == code).map_or(StatusCode::INTERNAL_SERVER_ERROR, |(_, s)| *s);
+        let status =
+            STATUS.iter().find(|(c, _)| *c == code).map_or(StatusCode::INTERNAL_SERVER_ERROR, |(_, s)| *s);
         Self { status, code, message: message.into(), pointer: None, retry_after: None, retried: false }
     }
 
@@ -80,7 +81,8 @@ impl ApiError {
 
     /// No deployment may answer: one reason against all of them has its own code, mixed reasons are a 503.
     pub(crate) fn nobody(reasons: &[(String, Reason, Option<String>)]) -> Self {
-        let all = |wanted: &[Reason]| !reasons.is_empty() && reasons.iter().all(|(_, r, _)| wanted.contains(r));
+        let all =
+            |wanted: &[Reason]| !reasons.is_empty() && reasons.iter().all(|(_, r, _)| wanted.contains(r));
         let code = if all(&[Reason::CapabilityMissing, Reason::DialectCannotExpress]) {
             "capability_missing"
         } else if all(&[Reason::ContextTooLong]) {
@@ -91,7 +93,10 @@ impl ApiError {
             "no_eligible_deployment"
         };
         let list = reasons.iter().map(|(id, reason, detail)| {
-            let name = serde_json::to_value(reason).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+            let name = serde_json::to_value(reason)
+                .ok()
+                .and_then(|v| v.as_str().map(str::to_owned))
+                .unwrap_or_default();
             detail.as_ref().map_or_else(|| format!("{id}: {name}"), |d| format!("{id}: {name} ({d})"))
         });
         let list: Vec<_> = list.take(MAX_LISTED).collect();

@@ -30,10 +30,14 @@ pub(crate) fn live(
 ///
 /// # Errors
 /// 404 or 403 for the model asked for.
-pub(crate) fn explained(engine: &Engine, input: &DecisionInput) -> Result<(serde_json::Value, bool), ApiError> {
+pub(crate) fn explained(
+    engine: &Engine,
+    input: &DecisionInput,
+) -> Result<(serde_json::Value, bool), ApiError> {
     let decision = engine.decide(input)?;
     let somebody = !decision.plan.ranked.is_empty() || !decision.plan.deferred.is_empty();
     let explained = Explained::complete(&engine.compiled, input, &decision);
-    let value = serde_json::to_value(explained).map_err(|e| ApiError::new("internal_error", e.to_string()))?;
+    let value =
+        serde_json::to_value(explained).map_err(|e| ApiError::new("internal_error", e.to_string()))?;
     Ok((value, somebody))
 }

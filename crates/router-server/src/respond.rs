@@ -49,7 +49,12 @@ pub(crate) fn error(client: &dyn Client, error: &ApiError, id: RequestId) -> Res
 
 /// The same, as a dialect takes it.
 pub(crate) fn client_error(error: &ApiError) -> ClientError<'_> {
-    ClientError { status: error.status.as_u16(), code: error.code, message: &error.message, param: error.pointer.as_deref() }
+    ClientError {
+        status: error.status.as_u16(),
+        code: error.code,
+        message: &error.message,
+        param: error.pointer.as_deref(),
+    }
 }
 
 /// Whether requests can be served: a configuration with deployments, and a ledger that is being written.

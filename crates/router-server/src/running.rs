@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use router_core::config::file::{Durability, OnFull, Runtime};
-use router_core::config::{Database, DecisionLog as LogSetting, NoteKind, SimulatedSettings};
+use router_core::config::{Database, DecisionLog as LogSetting, NoteKind};
 use router_ledger::{Ledger, Spool, SpoolOptions, Writer};
-use router_providers::transport::{Faults, HttpTransport, SimulatedTransport, Simulation};
+use router_providers::transport::{HttpTransport, SimulatedTransport, Simulation};
 use tokio::sync::{Semaphore, watch};
 
 use crate::admin::{self, Admin};
@@ -118,7 +118,8 @@ pub fn start(options: &Options) -> Result<Running, StartError> {
     let control = Arc::new(Control::new(options.source.clone(), Arc::clone(&parts.shared)));
     let service = Admin::new(Arc::clone(&control), settings.admin_key.clone(), Arc::clone(&parts.ledger));
     let runtime = runtime(Runtime::PerCore, 1).map_err(io("start a runtime"))?;
-    let admin_thread = spawn("admin".into(), runtime, admin::serve(service, admin.into_sockets(), stopping_admin))?;
+    let admin_thread =
+        spawn("admin".into(), runtime, admin::serve(service, admin.into_sockets(), stopping_admin))?;
     tracing::info!(listen = %data_address, admin = %admin_address, threads, "serving");
     Ok(Running {
         data: data_address,
@@ -202,7 +203,8 @@ fn cores() -> usize {
 }
 
 fn strict(loaded: &Loaded) -> Result<(), StartError> {
-    let bad = |note: &&router_core::config::Note| matches!(note.kind, NoteKind::ProviderOff | NoteKind::Simulated);
+    let bad =
+        |note: &&router_core::config::Note| matches!(note.kind, NoteKind::ProviderOff | NoteKind::Simulated);
     let notes: Vec<_> = loaded.checked.notes.iter().filter(bad).map(ToString::to_string).collect();
     if notes.is_empty() { Ok(()) } else { Err(StartError::Strict(notes.join("; "))) }
 }
@@ -234,7 +236,8 @@ fn parts(loaded: &Loaded, abort: watch::Receiver<bool>) -> Result<Parts, StartEr
         LogSetting::Stdout => Destination::Stdout,
         LogSetting::File(path) => Destination::File(loaded.path(path)),
     };
-    let (log, log_writer) = DecisionLog::start(&destination).map_err(io(format!("decision log {destination:?}")))?;
+    let (log, log_writer) =
+        DecisionLog::start(&destination).map_err(io(format!("decision log {destination:?}")))?;
     let server = &checked.server;
     let engine = Engine::new(checked, None, clock.now()).map_err(|p| StartError::Engine(p.to_string()))?;
     let shared = Shared {
@@ -272,23 +275,15 @@ pub(crate) fn ledger_url(loaded: &Loaded) -> String {
 
 fn worker(parts: &Parts, loaded: &Loaded, n: usize) -> Result<Arc<Worker>, StartError> {
     let thread = u32::try_from(n).unwrap_or(u32::MAX);
+    // Each thread draws its own faults.
+    let simulated = loaded.checked.simulated.as_ref();
+    let simulated = simulated.map(|s| SimulatedTransport::new(Simulation::new(s, u64::from(thread))));
     Ok(Arc::new(Worker {
         shared: Arc::clone(&parts.shared),
         http: HttpTransport::new().map_err(|e| StartError::Transport(e.to_string()))?,
-        simulated: SimulatedTransport::new(simulation(loaded.checked.simulated.as_ref(), n as u64)),
+        simulated,
         segment: parts.spool.segment(thread)?,
     }))
-}
-
-/// How the simulated provider behaves; each thread draws its own faults.
-fn simulation(settings: Option<&SimulatedSettings>, seed: u64) -> Simulation {
-    settings.map_or_else(Simulation::default, |s| Simulation {
-        first_byte: s.latency,
-        tokens_per_sec: s.tokens_per_sec,
-        output_tokens: s.output_tokens,
-        faults: Faults { errors: s.faults.error_rate, rate_limits: s.faults.rate_limit_rate, cuts: s.faults.cut_rate },
-        seed,
-    })
 }
 
 fn runtime(kind: Runtime, threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
@@ -323,7 +318,10 @@ async fn serve(worker: Arc<Worker>, socket: TcpListener, stop: watch::Receiver<b
         tracing::error!(%error, "a listener failed");
         return;
     }
-    let busy = || shared.in_flight.load(Ordering::Acquire) > 0 || shared.connections.available_permits() < shared.limits.max_connections;
+    let busy = || {
+        shared.in_flight.load(Ordering::Acquire) > 0
+            || shared.connections.available_permits() < shared.limits.max_connections
+    };
     while busy() {
         tokio::time::sleep(DRAIN_POLL).await;
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use router_core::budget::{Budget, Hold};
-use router_core::compiled::{BreakerPolicy, Compiled, DeploymentIdx, Limits, RetryPolicy};
+use router_core::compiled::{BreakerPolicy, Compiled, Limits, RetryPolicy};
 use router_core::failover::{NotAdmitted, RetryBudget};
 use router_core::health::{Ask, DeploymentHealth, Ending, HealthSnapshot, Permit};
 use router_core::limit::Limiter;
@@ -45,8 +45,41 @@ impl Slot {
         lock(&self.health).snapshot(now)
     }
 
+    /// Ticket, rate and concurrency, all or none.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn admit(&self, now: Timestamp, ask: &Ask) -> Result<Permit, NotAdmitted> {
+        self.used.store(true, Ordering::Release);
+        lock(&self.health).admit(now, ask)
+    }
+
+    /// Gives back what was admitted and not sent.
+    pub(crate) fn retract(&self, now: Timestamp, permit: Permit) {
+        lock(&self.health).retract(now, permit);
+    }
+
+    /// A place booked is not wanted any more.
+    pub(crate) fn unbook(&self, tokens: u64) {
+        lock(&self.health).unbook(tokens);
+    }
+
+    /// An attempt's first byte came.
+    pub(crate) fn first_byte(&self, now: Timestamp, permit: &mut Permit) {
+        lock(&self.health).first_byte(now, permit);
+    }
+
+    /// An attempt ended.
+    pub(crate) fn end(&self, now: Timestamp, permit: Permit, ending: &Ending) {
+        lock(&self.health).end(now, permit, ending);
+    }
+
     fn view(&self, now: Timestamp, seed: u64) -> DeploymentView {
-        if self.used.load(Ordering::Acquire) { lock(&self.health).view(now, seed) } else { DeploymentView::default() }
+        if self.used.load(Ordering::Acquire) {
+            lock(&self.health).view(now, seed)
+        } else {
+            DeploymentView::default()
+        }
     }
 }
 
@@ -89,36 +122,6 @@ impl State {
         lock(&self.retries).try_withdraw(now)
     }
 
-    /// Ticket, rate and concurrency of a deployment.
-    ///
-    /// # Errors
-    /// Why not.
-    pub(crate) fn admit(&self, engine: &Engine, at: DeploymentIdx, now: Timestamp, ask: &Ask) -> Result<Permit, NotAdmitted> {
-        let slot = &engine.slots[at.get()];
-        slot.used.store(true, Ordering::Release);
-        lock(&slot.health).admit(now, ask)
-    }
-
-    /// Gives back what was admitted and not sent.
-    pub(crate) fn retract(&self, engine: &Engine, at: DeploymentIdx, permit: Permit, now: Timestamp) {
-        lock(&engine.slots[at.get()].health).retract(now, permit);
-    }
-
-    /// A place booked is not wanted any more.
-    pub(crate) fn unbook(&self, engine: &Engine, at: DeploymentIdx, tokens: u64) {
-        lock(&engine.slots[at.get()].health).unbook(tokens);
-    }
-
-    /// An attempt's first byte came.
-    pub(crate) fn first_byte(&self, engine: &Engine, at: DeploymentIdx, permit: &mut Permit, now: Timestamp) {
-        lock(&engine.slots[at.get()].health).first_byte(now, permit);
-    }
-
-    /// An attempt ended.
-    pub(crate) fn end(&self, engine: &Engine, at: DeploymentIdx, permit: Permit, ending: &Ending, now: Timestamp) {
-        lock(&engine.slots[at.get()].health).end(now, permit, ending);
-    }
-
     /// Sets money aside.
     pub(crate) fn hold(&self, ceiling: Usd) -> Option<Hold> {
         lock(&self.money).hold(ceiling).ok()
@@ -132,7 +135,8 @@ impl State {
     /// Says whether the last record could be written; true when that changed.
     pub(crate) fn spool_written(&self, well: bool) -> bool {
         // A plain load first: the line stays shared between threads as long as nothing changes.
-        self.spool_well.load(Ordering::Relaxed) != well && self.spool_well.swap(well, Ordering::Relaxed) != well
+        self.spool_well.load(Ordering::Relaxed) != well
+            && self.spool_well.swap(well, Ordering::Relaxed) != well
     }
 
     /// Whether records can be written.
@@ -172,7 +176,8 @@ impl KeyRate {
             }
             Err(_) => {
                 let wait = limiter.free_at(now, 0).since(now);
-                Err(ApiError::new("rate_limit_exceeded", "this key's requests per minute are spent").retry_after(wait))
+                Err(ApiError::new("rate_limit_exceeded", "this key's requests per minute are spent")
+                    .retry_after(wait))
             }
         }
     }
@@ -182,7 +187,8 @@ impl KeyRate {
 pub(crate) fn slots(compiled: &Compiled, old: Option<&Engine>, now: Timestamp) -> Vec<Arc<Slot>> {
     let policy = &compiled.reliability.breaker;
     let slot = |d: &router_core::compiled::Deployment| {
-        let kept = old.and_then(|o| o.compiled.deployment_named(&d.id).map(|at| Arc::clone(&o.slots[at.get()])));
+        let kept =
+            old.and_then(|o| o.compiled.deployment_named(&d.id).map(|at| Arc::clone(&o.slots[at.get()])));
         match kept {
             Some(slot) => {
                 slot.reconfigure(policy, d.limits, now);

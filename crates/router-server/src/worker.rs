@@ -87,8 +87,8 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     /// Connections to providers.
     pub(crate) http: HttpTransport,
-    /// Answers without a provider.
-    pub(crate) simulated: SimulatedTransport,
+    /// Answers without a provider; `None`: it is off.
+    pub(crate) simulated: Option<SimulatedTransport>,
     /// This thread's part of the spool.
     pub(crate) segment: Segment,
 }

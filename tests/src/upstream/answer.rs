@@ -87,14 +87,16 @@ fn openai(call: &Call, words: u32) -> Vec<String> {
 }
 
 fn anthropic(call: &Call, words: u32) -> Vec<String> {
-    let event = |value: Value| format!("event: {}\ndata: {value}\n\n", value["type"].as_str().unwrap_or_default());
+    let event =
+        |value: Value| format!("event: {}\ndata: {value}\n\n", value["type"].as_str().unwrap_or_default());
     let mut usage = usage(Wire::Anthropic, call, words);
     let output = usage["output_tokens"].take();
     usage["output_tokens"] = json!(1);
     let start = json!({ "type": "message_start", "message": {
         "id": "msg_1", "type": "message", "role": "assistant", "model": call.model, "content": [],
         "stop_reason": null, "stop_sequence": null, "usage": usage } });
-    let block = json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } });
+    let block =
+        json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } });
     let mut events = vec![event(start) + &event(block) + &event(json!({ "type": "ping" }))];
     events.extend((0..words).map(|n| {
         let delta = json!({ "type": "text_delta", "text": word(n) });
@@ -109,7 +111,8 @@ fn anthropic(call: &Call, words: u32) -> Vec<String> {
 
 fn gemini(call: &Call, words: u32) -> Vec<String> {
     let chunk = |text: &str, finish: Option<&str>, shown: u32| {
-        let mut candidate = json!({ "content": { "role": "model", "parts": [{ "text": text }] }, "index": 0 });
+        let mut candidate =
+            json!({ "content": { "role": "model", "parts": [{ "text": text }] }, "index": 0 });
         if let Some(finish) = finish {
             candidate["finishReason"] = json!(finish);
         }

@@ -7,7 +7,8 @@ use super::{Call, Ending, Wire};
 
 /// Reads a request; what is wrong with it is noted in the call.
 pub(super) fn request(wire: Wire, head: &Parts, body: &[u8]) -> Call {
-    let header = |name: &str| head.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let header =
+        |name: &str| head.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     let path = head.uri.path();
     let parsed: Result<Value, _> = serde_json::from_slice(body);
     let value = parsed.as_ref().cloned().unwrap_or_default();
@@ -57,7 +58,10 @@ fn openai(path: &str, authorization: &str, body: &Value) -> Result<(), String> {
         ensure(["system", "developer", "user", "assistant", "tool"].contains(&role), "role")?;
         ensure(role != "tool" || message["tool_call_id"].is_string(), "tool_call_id")?;
     }
-    ensure(body["stream"] != true || body["stream_options"]["include_usage"] == true, "usage is not asked for")
+    ensure(
+        body["stream"] != true || body["stream_options"]["include_usage"] == true,
+        "usage is not asked for",
+    )
 }
 
 fn anthropic(path: &str, key: &str, version: &str, body: &Value) -> Result<(), String> {
@@ -66,7 +70,10 @@ fn anthropic(path: &str, key: &str, version: &str, body: &Value) -> Result<(), S
     ensure(version == "2023-06-01", "anthropic-version")?;
     ensure(body["model"].is_string(), "model")?;
     ensure(body["max_tokens"].as_u64().is_some_and(|n| n > 0), "max_tokens is required")?;
-    ensure(body.get("router").is_none() && body.get("stream_options").is_none(), "a member of another dialect")?;
+    ensure(
+        body.get("router").is_none() && body.get("stream_options").is_none(),
+        "a member of another dialect",
+    )?;
     let messages = body["messages"].as_array().ok_or("messages")?;
     let roles: Vec<_> = messages.iter().map(|m| m["role"].as_str().unwrap_or_default()).collect();
     ensure(roles.first() == Some(&"user"), "the first message must be the user's")?;

@@ -75,7 +75,10 @@ async fn respond(state: Arc<State>, request: Request<Incoming>) -> Result<Respon
 fn refusal(state: &State, script: &Script, number: usize) -> Option<Response<Body>> {
     let share = script.fail_percent as usize;
     if (number + 1) * share / 100 > number * share / 100 {
-        return Some(json(StatusCode::INTERNAL_SERVER_ERROR, answer::error(state.wire, 500, "scripted failure")));
+        return Some(json(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            answer::error(state.wire, 500, "scripted failure"),
+        ));
     }
     let rpm = script.rpm?;
     let mut window = state.window.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,7 +92,8 @@ fn refusal(state: &State, script: &Script, number: usize) -> Option<Response<Bod
         return None;
     }
     let wait = 60_u64.saturating_sub(now.duration_since(start).as_secs());
-    let mut response = json(StatusCode::TOO_MANY_REQUESTS, answer::error(state.wire, 429, "scripted rate limit"));
+    let mut response =
+        json(StatusCode::TOO_MANY_REQUESTS, answer::error(state.wire, 429, "scripted rate limit"));
     response.headers_mut().insert("retry-after", wait.max(1).into());
     Some(response)
 }
@@ -97,7 +101,9 @@ fn refusal(state: &State, script: &Script, number: usize) -> Option<Response<Bod
 fn json(status: StatusCode, text: String) -> Response<Body> {
     let mut response = Response::new(Either::Left(Full::new(text.into())));
     *response.status_mut() = status;
-    response.headers_mut().insert("content-type", hyper::header::HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert("content-type", hyper::header::HeaderValue::from_static("application/json"));
     response
 }
 

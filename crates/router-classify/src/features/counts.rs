@@ -11,7 +11,7 @@ pub struct Counts {
     pub lines: f32,
     /// Ends of sentences.
     pub sentences: f32,
-    /// Question marks.
+    /// Question marks, of any script.
     pub question_marks: f32,
     /// ASCII capitals.
     pub capitals: f32,
@@ -100,6 +100,8 @@ impl Counts {
                 b'{' | b'}' | b'[' | b']' | b'(' | b')' | b'<' | b'>' | b';' | b'_' | b'&' | b'|' => {
                     self.code_symbols += 1.0;
                 }
+                // U+FF1F and U+061F, the question marks of East Asian and Arabic scripts, by their last two bytes.
+                0xBC | 0xD8 if next == 0x9F => self.question_marks += 1.0,
                 // The first two bytes of U+2200..U+22FF, the mathematical operators.
                 0xE2 => self.math_symbols += one_if((0x88..=0x8B).contains(&next)),
                 _ => {}
@@ -176,6 +178,7 @@ mod tests {
             "Is it 12 or 345?",
             &[("words", 5.0), ("numbers", 2.0), ("digits", 5.0), ("question_marks", 1.0)],
         );
+        check("哪里？ أين؟", &[("question_marks", 2.0)]);
         check("One. Two! Three?\nFour", &[("sentences", 3.0), ("lines", 2.0), ("capitals", 4.0)]);
         check("f(x) = {y};", &[("code_symbols", 6.0), ("math_symbols", 1.0)]);
         check(r"$\frac{1}{2} ≤ x$", &[("latex", 1.0), ("math_symbols", 4.0)]);

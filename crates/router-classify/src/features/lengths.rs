@@ -1,6 +1,6 @@
 //! The length an answer was explicitly asked to have: "in two sentences", "500 Wörter", "a list of 10 names".
 
-use std::collections::HashMap;
+use crate::hash::ConstMap;
 
 /// Output tokens per unit asked for. Words of European languages are about 1.35 tokens (o200k, on our own samples of
 /// English, German and French); the rest are usual lengths of such a unit in answers.
@@ -103,7 +103,7 @@ enum Role {
 
 /// The words of the tables by what they are: built once.
 pub(super) struct Lengths {
-    roles: HashMap<&'static str, Role>,
+    roles: ConstMap<&'static str, Role>,
 }
 
 impl Lengths {

@@ -144,8 +144,7 @@ impl Reader {
 
     /// The terms of the question in full, those around it by less.
     fn evidence(&self, text: &RequestText, folded: &str) -> Evidence {
-        let mut evidence = Evidence::default();
-        self.terms.scan(folded, 1.0, &mut evidence);
+        let mut evidence = self.terms.found_in(folded);
         let around = |text: &str| self.terms.found_in(&fold::fold(text));
         if let Some(context) = text.context() {
             let weight = if text.is_follow_up() { FOLLOW_UP_WEIGHT } else { CONTEXT_WEIGHT };

@@ -1,4 +1,4 @@
-//! Compiles the term tables to one automaton and weighs what it finds in a folded text.
+//! Compiles the term tables to automata and weighs what they find in a folded text.
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use router_core::attributes::{Task, Topic};
@@ -76,36 +76,60 @@ struct Term {
 
 /// The second time a term is found it says half as much; after that, nothing.
 const REPEAT_WEIGHTS: [f32; 2] = [1.0, 0.5];
-/// Bytes from the start of a text within which a leading term may stand: room for "Hi, could you please".
-const LEAD_BYTES: usize = 40;
+/// Words that may stand between the beginning of a sentence and a leading term.
+const POLITE: &str = "please kindly can could would will you i i'd want need like to have help me us let's just now then \
+    and so also first ok okay hi hello hey bitte kannst konntest du sie mir ich mochte peux pourriez vous tu je veux \
+    voudrais puedes podrias me por favor quiero puoi potresti vorrei pode poderia kun je wil graag mozesz prosze \
+    пожалуйста можешь вы ты мне и und et y e";
+/// Bytes looked back for the beginning of a sentence: room for a dozen polite words.
+const LEAD_BYTES: usize = 64;
 
+/// The compiled tables. Terms in ASCII, which every text is searched for, have a table-driven automaton (fast, some
+/// MiB); the others, for texts in other scripts only, a compact one.
 pub(super) struct Terms {
-    automaton: AhoCorasick,
-    terms: Vec<Term>,
+    ascii: Matcher,
+    other: Matcher,
 }
 
 impl Terms {
-    #[expect(clippy::expect_used, reason = "the patterns are constants; every test builds them")]
     pub(super) fn new() -> Self {
-        let (patterns, terms): (Vec<&str>, Vec<Term>) =
-            all().map(|(term, signal, weight)| parse(term, signal, weight)).unzip();
-        let automaton = AhoCorasick::builder()
-            .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .build(patterns)
-            .expect("the term tables are far below the automaton's limits");
-        Self { automaton, terms }
+        let (ascii, other): (Vec<_>, Vec<_>) = all().partition(|(term, _, _)| term.is_ascii());
+        Self {
+            ascii: Matcher::new(ascii, AhoCorasickKind::DFA),
+            other: Matcher::new(other, AhoCorasickKind::ContiguousNFA),
+        }
     }
 
     /// What the terms in `folded` say, on their own.
     pub(super) fn found_in(&self, folded: &str) -> Evidence {
         let mut evidence = Evidence::default();
-        self.scan(folded, 1.0, &mut evidence);
+        self.ascii.scan(folded, &mut evidence);
+        if !folded.is_ascii() {
+            self.other.scan(folded, &mut evidence);
+        }
         evidence
     }
+}
 
-    /// Adds what the terms in `folded` say, times `weight`.
-    pub(super) fn scan(&self, folded: &str, weight: f32, evidence: &mut Evidence) {
+struct Matcher {
+    automaton: AhoCorasick,
+    terms: Vec<Term>,
+}
+
+impl Matcher {
+    #[expect(clippy::expect_used, reason = "the patterns are constants; every test builds them")]
+    fn new(rows: Vec<(&'static str, Signal, f32)>, kind: AhoCorasickKind) -> Self {
+        let (patterns, terms): (Vec<&str>, Vec<Term>) =
+            rows.into_iter().map(|(term, signal, weight)| parse(term, signal, weight)).unzip();
+        let automaton = AhoCorasick::builder()
+            .match_kind(MatchKind::Standard)
+            .kind(Some(kind))
+            .build(patterns)
+            .expect("the term tables are far below the automaton's limits");
+        Self { automaton, terms }
+    }
+
+    fn scan(&self, folded: &str, evidence: &mut Evidence) {
         let mut seen = vec![0u8; self.terms.len()];
         let Ok(found) = self.automaton.try_find_overlapping_iter(folded) else { return };
         for hit in found {
@@ -114,7 +138,7 @@ impl Terms {
             let Some(repeat) = REPEAT_WEIGHTS.get(usize::from(*times)) else { continue };
             if stands_alone(folded, hit.start(), hit.end(), *term) {
                 *times += 1;
-                evidence.add(term.signal, term.weight * repeat * weight);
+                evidence.add(term.signal, term.weight * repeat);
             }
         }
     }
@@ -144,6 +168,16 @@ fn parse(term: &'static str, signal: Signal, weight: f32) -> (&'static str, Term
 
 /// The hit is a word of its own, as far as the term asks for that, and stands where the term has to.
 fn stands_alone(text: &str, start: usize, end: usize, term: Term) -> bool {
+    // Most hits are short terms inside longer ASCII words: seen by two bytes.
+    let bytes = text.as_bytes();
+    let letter = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_alphanumeric);
+    let cut_off =
+        |open: bool, outer: Option<usize>, inner: Option<usize>| !open && letter(outer) && letter(inner);
+    if cut_off(term.open_start, start.checked_sub(1), Some(start))
+        || cut_off(term.open_end, Some(end), end.checked_sub(1))
+    {
+        return false;
+    }
     let before = text.get(..start).unwrap_or_default();
     let inside = text.get(start..end).unwrap_or_default();
     let after = text.get(end..).unwrap_or_default();
@@ -158,9 +192,18 @@ fn in_word(c: char) -> bool {
     c.is_alphanumeric() && c < '\u{e00}'
 }
 
+/// Nothing but politeness stands between the beginning of the sentence and here.
 fn leads(before: &str) -> bool {
-    let sentence = before.trim_end_matches([' ', '"', '\'', '*', '#', '-', '(', '¿', '¡']);
-    before.len() <= LEAD_BYTES || sentence.ends_with(['.', '!', '?', ':', ';', '\n', ',', '。', '，'])
+    let near =
+        before.get(before.floor_char_boundary(before.len().saturating_sub(LEAD_BYTES))..).unwrap_or(before);
+    let ends = |c: char| matches!(c, '.' | '!' | '?' | ':' | ';' | ',' | '\n' | '。' | '，' | '！' | '？');
+    let sentence = match near.rfind(ends) {
+        Some(at) => near.get(at..).unwrap_or_default().trim_start_matches(ends),
+        None if near.len() == before.len() => near,
+        None => return false,
+    };
+    let words = sentence.split(|c: char| !(c.is_alphanumeric() || c == '\'')).filter(|word| !word.is_empty());
+    words.into_iter().all(|word| POLITE.split_ascii_whitespace().any(|polite| polite == word))
 }
 
 #[cfg(test)]
@@ -190,6 +233,28 @@ mod tests {
         for text in ["flawless", "outlaws of physics", "contra"] {
             assert!(!legal(text), "{text}");
         }
+    }
+
+    #[test]
+    fn leading_terms_begin_a_sentence_but_for_politeness() {
+        let terms = Terms::new();
+        let knows = |text: &str| terms.found_in(&fold(text)).tasks[Task::Knowledge as usize] >= 2.0;
+        for text in
+            ["When did it end?", "Hi, please explain it", "It rains. Where is it?", "Could you define it"]
+        {
+            assert!(knows(text), "{text}");
+        }
+        for text in ["Tell her when it ends", "the place where it is", "a set to define"] {
+            assert!(!knows(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_automata_stay_small() {
+        let terms = Terms::new();
+        let bytes = terms.ascii.automaton.memory_usage() + terms.other.automaton.memory_usage();
+        println!("{bytes} bytes");
+        assert!(bytes < 6 * 1024 * 1024, "{bytes}");
     }
 
     #[test]

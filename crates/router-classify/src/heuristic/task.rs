@@ -45,13 +45,22 @@ fn by_shape(features: &Features, task: Task) -> f32 {
     match task {
         Task::Code => {
             let alone = if question.bytes == 0.0 && features.code_bytes > 0.0 { 3.0 } else { 0.0 };
-            let given = if features.code_bytes > 0.0 { 2.0 } else { 0.0 };
+            let given = if features.code_bytes > 0.0 { 2.5 } else { 0.0 };
             alone + given + question.back_quotes.min(2.0) * 0.5
         }
         Task::Math => {
             let word_problem = evidence.cue(Cue::HowMany) > 0.0 && question.numbers >= 2.0;
-            let problem = if word_problem { 2.5 } else { 0.0 };
+            // A short story with three numbers that ends in a question, and nothing to choose from.
+            let story =
+                question.numbers >= 3.0 && question.sentences >= 1.0 && question.question_marks == 1.0;
+            let problem = match (word_problem, story && question.choices == 0.0) {
+                (true, _) => 3.5,
+                (false, true) => 2.0,
+                (false, false) => 0.0,
+            };
+            let symbols = if question.bytes < 800.0 { question.math_symbols.min(6.0) * 0.35 } else { 0.0 };
             problem
+                + symbols
                 + question.sums.min(2.0) * 2.5
                 + question.latex.min(4.0) * 0.8
                 + evidence.cue(Cue::Proof).min(2.0)
@@ -59,7 +68,9 @@ fn by_shape(features: &Features, task: Task) -> f32 {
         Task::Knowledge => {
             let asks = question.question_marks > 0.0 && evidence.cue(Cue::Question) > 0.0;
             let factual = if asks && short { 0.8 } else { 0.0 };
-            factual + if question.choices >= 3.0 { 1.5 } else { 0.0 }
+            // What is asked and looks like nothing else is a question of fact.
+            let open = if question.question_marks > 0.0 { ENOUGH } else { 0.0 };
+            open + factual + if question.choices >= 3.0 { 1.5 } else { 0.0 }
         }
         Task::ToolUse => {
             let actions = evidence.cue(Cue::Action).min(2.0);
@@ -67,13 +78,7 @@ fn by_shape(features: &Features, task: Task) -> f32 {
             offered + 1.2 * features.after_tool_result
         }
         Task::Reasoning => 0.4 * evidence.cue(Cue::Depth).min(3.0) + features.wants_reasoning,
-        Task::Extraction => {
-            if features.material_bytes > 0.0 {
-                0.8 * features.wants_json
-            } else {
-                0.0
-            }
-        }
+        Task::Extraction if features.material_bytes > 0.0 => 0.8 * features.wants_json,
         _ => 0.0,
     }
 }
@@ -83,7 +88,7 @@ fn quieten(features: &Features, scores: &mut [f32; Task::ALL.len()]) {
     let words = features.question.words;
     // Almost every question has question words; they decide only when little speaks for a task that needs skill.
     let skilled = [Task::Code, Task::Math, Task::Reasoning, Task::Classification];
-    let needed = skilled.iter().filter_map(|task| scores.get(*task as usize)).any(|score| *score >= 2.5);
+    let needed = skilled.iter().filter_map(|task| scores.get(*task as usize)).any(|score| *score >= 2.0);
     if needed && let Some(knowledge) = scores.get_mut(Task::Knowledge as usize) {
         *knowledge *= 0.6;
     }

@@ -6,11 +6,10 @@
 
 mod words;
 
-use std::collections::HashMap;
-
 use router_core::attributes::{AttributeSet, Attributes};
 
 use crate::chain::{Classifier, RequestView};
+use crate::hash::ConstMap;
 use words::{CODES, LETTERS, LISTED, SCRIPTS, WORDS};
 
 /// Languages that trigrams take others for, and that hardly any request is in.
@@ -18,8 +17,8 @@ const RARE: [whatlang::Lang; 8] = {
     use whatlang::Lang::{Aka, Cym, Epo, Jav, Lat, Sna, Tuk, Zul};
     [Aka, Epo, Jav, Lat, Sna, Tuk, Zul, Cym]
 };
-/// Bytes looked at: some 80 words, far more than the words of a language need to show.
-const READ_BYTES: usize = 512;
+/// Bytes looked at: some 50 words, more than a language needs to show.
+const READ_BYTES: usize = 320;
 /// Words decide with this weight of evidence (1 is a word of one language alone) and at most this share of it for the
 /// second language: the more there is, the closer the second may come.
 const ENOUGH: [(f32, f32); 2] = [(1.2, 0.5), (2.0, 0.7)];
@@ -29,13 +28,18 @@ const TRIGRAM_LETTERS: usize = 24;
 const AGREEING_LETTERS: usize = 12;
 /// `whatlang`'s own confidence asked for.
 const TRIGRAM_CONFIDENCE: f64 = 0.9;
+/// Languages that put small words between the others: a text without any is a list of names, whatever its trigrams say.
+const NEVER_WITHOUT_WORDS: [&str; 13] =
+    ["en", "de", "fr", "es", "it", "pt", "nl", "sv", "da", "no", "ro", "ca", "af"];
+/// A word of one ASCII letter is as often a variable, a unit or a choice.
+const SYMBOL_WEIGHT: f32 = 0.3;
 /// A letter of a language weighs less than a word of it: names carry foreign letters.
 const LETTER_WEIGHT: f32 = 0.5;
 
 /// Tells `language`.
 pub struct LanguageDetector {
-    words: HashMap<&'static str, u32>,
-    letters: HashMap<char, u32>,
+    words: ConstMap<&'static str, u32>,
+    letters: ConstMap<char, u32>,
     trigrams: whatlang::Detector,
 }
 
@@ -48,13 +52,13 @@ impl Default for LanguageDetector {
 impl LanguageDetector {
     /// Builds the word lists.
     pub fn new() -> Self {
-        let mut words = HashMap::new();
+        let mut words = ConstMap::default();
         for (bit, list) in WORDS.iter().enumerate() {
             for word in list.split_ascii_whitespace() {
                 *words.entry(word).or_default() |= 1u32 << bit;
             }
         }
-        let mut letters = HashMap::new();
+        let mut letters = ConstMap::default();
         for (set, codes) in LETTERS {
             for code in codes.split(' ') {
                 let bit = LISTED.iter().position(|listed| *listed == code).map_or(0, |bit| 1u32 << bit);
@@ -88,7 +92,9 @@ impl LanguageDetector {
         }
         let info = self.trigrams.detect(&sample.words)?;
         let code = CODES.iter().find(|(long, _)| *long == info.lang().code()).map(|(_, code)| *code)?;
-        let sure = info.confidence() >= TRIGRAM_CONFIDENCE && sample.letters >= TRIGRAM_LETTERS;
+        let sure = info.confidence() >= TRIGRAM_CONFIDENCE
+            && sample.letters >= TRIGRAM_LETTERS
+            && !NEVER_WITHOUT_WORDS.contains(&code);
         (sure || by_words == Some(code)).then_some(code)
     }
 
@@ -106,7 +112,7 @@ impl LanguageDetector {
             let parts = word.split_once('\'');
             let found = self.words.get(word).or_else(|| self.words.get(parts?.0));
             if let Some(mask) = found {
-                add(*mask, 1.0);
+                add(*mask, if word.len() == 1 { SYMBOL_WEIGHT } else { 1.0 });
             }
             for letter in word.chars().filter(|c| !c.is_ascii()) {
                 if let Some(mask) = self.letters.get(&letter) {

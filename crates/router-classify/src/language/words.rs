@@ -13,7 +13,7 @@ pub(super) const WORDS: [&str; 30] = [
      please write explain give make between after before its his her will all any some these those i'm i'd don't what's a \
      it's at up out more many much also just so but us our how's find list \
      solve calculate prove translate summarize summarise compare fix draft tell create generate implement \
-     extract classify show need help whose hello thanks today",
+     extract classify show need help whose hey had hello thanks today",
     "der die das und ist in zu den dem des ein eine einen einer eines einem nicht mit von für auf im sich auch als an bei \
      nach wie was wer wo wann warum welche welcher welches wird werden wurde sind war ich du er sie es wir ihr mir mich \
      mein meine meinen meiner kann können soll haben hat habe bitte über aus zum zur oder aber wenn dass diese dieser \

@@ -189,6 +189,11 @@ impl<'t> Splitter<'t, '_> {
             self.flush();
         } else if is_fence(shown) {
             return self.fence(next);
+        } else if let Some(end) = self.docstring(shown, next) {
+            // The text of a docstring is the code's, not the asker's.
+            self.extend(BlockKind::Code);
+            self.at = end;
+            return None;
         } else if let Some(name) = tag_name(shown) {
             return self.tag(name, line, next);
         } else {
@@ -207,6 +212,14 @@ impl<'t> Splitter<'t, '_> {
         self.push(BlockKind::Code, inner, end);
         self.at = after;
         (end == after).then_some(Open::Fence)
+    }
+
+    /// The end of a docstring that this line opens inside code, and does not close.
+    fn docstring(&self, line: &str, next: usize) -> Option<usize> {
+        let mark = ["\"\"\"", "'''"].into_iter().find(|mark| line.starts_with(mark))?;
+        let in_code = self.run.is_some_and(|(kind, _)| kind == BlockKind::Code);
+        let rest = self.text.get(next..).filter(|_| in_code && line.matches(mark).count() == 1)?;
+        memmem::find(rest.as_bytes(), mark.as_bytes()).map(|at| next + at + mark.len())
     }
 
     fn tag(&mut self, name: &'t str, line: &str, next: usize) -> Option<Open> {
@@ -289,9 +302,9 @@ fn tag_name(line: &str) -> Option<&str> {
 fn tag_kind(name: &str) -> BlockKind {
     let is = |wanted: &&str| name.eq_ignore_ascii_case(wanted);
     let begins = |part: &&str| name.get(..part.len()).is_some_and(|start| start.eq_ignore_ascii_case(part));
-    if ASKING_TAGS.iter().any(|tag| is(tag)) {
+    if ASKING_TAGS.iter().any(is) {
         BlockKind::Asked
-    } else if NOISE_TAGS.iter().any(|part| begins(part)) {
+    } else if NOISE_TAGS.iter().any(begins) {
         BlockKind::Noise
     } else {
         BlockKind::Material
@@ -395,6 +408,7 @@ mod tests {
         check("ERROR disk full\n2026-01-02T03:04:05Z boom at last\nWhat broke?", "MP");
         check("Why?\nTraceback (most recent call last):\n  File \"a.py\", line 1\nKeyError: 'a'", "PM");
         check("def f(x):\n    return (x)\nExplain it.", "CP");
+        check("def f(x):\n    \"\"\"Say it.\n\n    Long.\n    \"\"\"\n    return (x)\n\nWhy?", "CCP");
         check("let x = 1;\nLet me know.", "CP");
         check("Parse\n{\"a\": 1}\n|a|b|\n1,2,3,4,5", "PM");
         check("Working directory: /src\nPlatform: linux\n\nRun the tests", "NP");

@@ -19,7 +19,7 @@ const MESSAGE_BYTES: usize = 2 * EXCERPT_BYTES;
 /// User messages looked through for one that asks something.
 const MESSAGES_LIMIT: usize = 6;
 /// Prose up to this length is the question as a whole; of more, the paragraphs that ask are chosen.
-const WHOLE_BYTES: usize = 1200;
+const WHOLE_BYTES: usize = 2000;
 /// The longest question kept.
 const QUESTION_BYTES: usize = 2 * 1024;
 /// Kept of each end of a paragraph that is too long to be all question.

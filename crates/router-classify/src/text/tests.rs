@@ -6,7 +6,7 @@ use router_core::chat::{TextKind, TextSpan};
 use super::*;
 use crate::testing::Request;
 
-fn check(request: Request, expected: &str) {
+fn check(request: &Request, expected: &str) {
     let read = RequestText::read(&request.build());
     assert_eq!(read.question(), expected, "{read:?}");
 }
@@ -17,43 +17,43 @@ fn user(text: &str) -> Request {
 
 #[test]
 fn the_last_user_message_asks() {
-    check(user("Hello?"), "Hello?");
-    check(user("one?").assistant("1").user("two?"), "two?");
-    check(user("Do it.").assistant("calling").tool_result("Traceback ... why?"), "Do it.");
+    check(&user("Hello?"), "Hello?");
+    check(&user("one?").assistant("1").user("two?"), "two?");
+    check(&user("Do it.").assistant("calling").tool_result("Traceback ... why?"), "Do it.");
     check(
-        user("Fix the bug.").assistant("ok").user("<system-reminder>be brief</system-reminder>"),
+        &user("Fix the bug.").assistant("ok").user("<system-reminder>be brief</system-reminder>"),
         "Fix the bug.",
     );
-    check(Request::new().system("Be nice."), "");
-    check(Request::new(), "");
+    check(&Request::new().system("Be nice."), "");
+    check(&Request::new(), "");
 }
 
 #[test]
 fn parts_of_one_message_are_read_together() {
     let parts = ["<document>\nlong text\n</document>", "Who wrote it?"];
-    check(Request::new().user_parts(&parts), "Who wrote it?");
+    check(&Request::new().user_parts(&parts), "Who wrote it?");
     let many: Vec<String> = (0..40).map(|i| format!("<file>\ncontent {i}\n</file>")).collect();
     let mut many: Vec<&str> = many.iter().map(String::as_str).collect();
     many.push("What do the files say?");
-    check(Request::new().user_parts(&many), "What do the files say?");
+    check(&Request::new().user_parts(&many), "What do the files say?");
 }
 
 #[test]
 fn an_instruction_stands_before_or_after_what_was_pasted() {
     let filler = "The committee met on Tuesday and talked about the budget for a long while.\n\n".repeat(200);
-    check(user(&format!("Summarise the minutes.\n\n{filler}")), "Summarise the minutes.");
-    check(user(&format!("{filler}Who was there?")), "Who was there?");
+    check(&user(&format!("Summarise the minutes.\n\n{filler}")), "Summarise the minutes.");
+    check(&user(&format!("{filler}Who was there?")), "Who was there?");
     let code = "let x = f(1);\n".repeat(2000);
     check(
-        user(&format!("Why is this slow?\n```rust\n{code}```\nAnswer briefly.")),
+        &user(&format!("Why is this slow?\n```rust\n{code}```\nAnswer briefly.")),
         "Why is this slow?\nAnswer briefly.",
     );
     check(
-        user("Translate the following text to German:\n\nThe weather is nice.\n\nThe end."),
+        &user("Translate the following text to German:\n\nThe weather is nice.\n\nThe end."),
         "Translate the following text to German:",
     );
     check(
-        user("Write a parser with these properties:\n\n- fast\n- small"),
+        &user("Write a parser with these properties:\n\n- fast\n- small"),
         "Write a parser with these properties:\n- fast\n- small",
     );
 }

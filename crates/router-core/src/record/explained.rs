@@ -100,7 +100,8 @@ impl Serialize for Verdicts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if !self.all {
             let considered = self.decision.verdicts.iter();
-            return serializer.collect_seq(considered.map(|verdict| VerdictView::new(self.compiled, verdict)));
+            return serializer
+                .collect_seq(considered.map(|verdict| VerdictView::new(self.compiled, verdict)));
         }
         serializer.collect_seq(self.compiled.indices().map(|at| match self.decision.verdict(at) {
             Some(verdict) => VerdictView::new(self.compiled, verdict),

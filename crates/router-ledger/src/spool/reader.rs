@@ -246,6 +246,7 @@ impl Reader {
 }
 
 /// What is being read: to where, with which seed, and whether it is the very end of a dead series.
+#[derive(Clone, Copy)]
 struct Region {
     seed: u32,
     end: u64,

@@ -1,6 +1,6 @@
 //! Rows as arguments of the batched inserts, in the order of `sql`'s columns.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use router_core::attempt::Outcome;
 use router_core::chat::Usage;
@@ -10,20 +10,33 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, Sqlite, Transaction};
 
 use crate::batch::{Batch, Opened};
-use crate::codec;
 use crate::ledger::InstanceId;
 use crate::sql::{self, ROWS, Texts};
 
 /// Writes all rows of a batch.
 pub(super) async fn write(tx: &mut Transaction<'static, Sqlite>, batch: &Batch) -> Result<(), sqlx::Error> {
-    let (whole, open): (Vec<_>, Vec<_>) = batch.opened.iter().partition(|opened| opened.close.is_some());
+    let (mut open, mut whole, mut whole_rare) = (Vec::new(), Vec::new(), Vec::new());
+    for row in &batch.opened {
+        match &row.close {
+            None => open.push(row),
+            Some(close) if has_rare(&close.usage) => whole_rare.push((row, close)),
+            Some(close) => whole.push((row, close)),
+        }
+    }
+    let (close_rare, close): (Vec<_>, Vec<_>) = batch.closed.iter().partition(|(_, c)| has_rare(&c.usage));
     insert(tx, &sql::INSERT_OPEN, &open, |args, row| bind_open(args, row)).await?;
-    insert(tx, &sql::INSERT_WHOLE, &whole, |args, row| {
-        bind_open(args, row)?;
-        row.close.as_ref().map_or(Ok(()), |close| bind_close(args, close))
+    insert(tx, &sql::INSERT_WHOLE, &whole, bind_whole).await?;
+    insert(tx, &sql::INSERT_WHOLE_RARE, &whole_rare, |args, row| {
+        bind_whole(args, row)?;
+        bind_rare(args, &row.1.usage)
     })
     .await?;
-    insert(tx, &sql::INSERT_CLOSE, &batch.closed, bind_orphan).await?;
+    insert(tx, &sql::INSERT_CLOSE, &close, |args, row| bind_end(args, row)).await?;
+    insert(tx, &sql::INSERT_CLOSE_RARE, &close_rare, |args, row| {
+        bind_end(args, row)?;
+        bind_rare(args, &row.1.usage)
+    })
+    .await?;
     insert(tx, &sql::INSERT_REQUEST, &batch.requests, bind_request).await
 }
 
@@ -79,7 +92,12 @@ fn bind_open(args: &mut SqliteArguments, row: &Opened) -> Bound {
     args.add(row.open.simulated)
 }
 
-fn bind_orphan(args: &mut SqliteArguments, (instance, close): &(InstanceId, CloseRecord)) -> Bound {
+fn bind_whole(args: &mut SqliteArguments, (row, close): &(&Opened, &CloseRecord)) -> Bound {
+    bind_open(args, row)?;
+    bind_close(args, close)
+}
+
+fn bind_end(args: &mut SqliteArguments, (instance, close): &(InstanceId, CloseRecord)) -> Bound {
     args.add(id(close.request))?;
     args.add(i64::from(close.attempt))?;
     args.add(instance.0)?;
@@ -93,9 +111,13 @@ fn bind_close(args: &mut SqliteArguments, close: &CloseRecord) -> Bound {
         Outcome::Failure(kind) => ("failure", Some(kind.name())),
         other => (other.name(), None),
     };
-    args.add(outcome)?;
+    args.add(shared(outcome))?;
     args.add(failure)?;
-    bind_usage(args, &close.usage)?;
+    let usage = &close.usage;
+    for tokens in [usage.input_tokens, usage.cached_input_tokens, usage.output_tokens, usage.reasoning_tokens]
+    {
+        args.add(whole(tokens))?;
+    }
     args.add(close.cost.nano())?;
     args.add(close.estimated)?;
     args.add(close.first_byte_ms.map(i64::from))?;
@@ -103,8 +125,30 @@ fn bind_close(args: &mut SqliteArguments, close: &CloseRecord) -> Bound {
     args.add(close.provider_cost.map(router_core::money::Usd::nano))
 }
 
-fn bind_usage(args: &mut SqliteArguments, usage: &Usage) -> Bound {
-    codec::classes(usage).into_iter().try_for_each(|tokens| args.add(whole(tokens)))
+/// The classes of `sql`'s rare columns, in their order.
+const fn rare(usage: &Usage) -> [u64; 6] {
+    [
+        usage.cache_write_tokens,
+        usage.cache_write_1h_tokens,
+        usage.audio_input_tokens,
+        usage.cached_audio_input_tokens,
+        usage.image_input_tokens,
+        usage.audio_output_tokens,
+    ]
+}
+
+fn has_rare(usage: &Usage) -> bool {
+    rare(usage) != [0; 6]
+}
+
+fn bind_rare(args: &mut SqliteArguments, usage: &Usage) -> Bound {
+    rare(usage).into_iter().try_for_each(|tokens| args.add(whole(tokens)))
+}
+
+/// The commonest outcome without a copy per row.
+fn shared(outcome: &'static str) -> Arc<str> {
+    static SUCCESS: LazyLock<Arc<str>> = LazyLock::new(|| Outcome::Success.name().into());
+    if outcome == &**SUCCESS { SUCCESS.clone() } else { outcome.into() }
 }
 
 fn bind_request(args: &mut SqliteArguments, request: &RequestRecord) -> Bound {
@@ -119,7 +163,6 @@ fn bind_request(args: &mut SqliteArguments, request: &RequestRecord) -> Bound {
     }
     args.add(request.outcome.clone())?;
     args.add(i64::from(request.attempts))?;
-    bind_usage(args, &request.usage)?;
     args.add(request.cost.nano())?;
     args.add(request.reference_cost.nano())?;
     args.add(request.first_byte_ms.map(i64::from))?;

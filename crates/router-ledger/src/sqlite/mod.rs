@@ -53,7 +53,8 @@ impl SqliteLedger {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(BUSY_TIMEOUT)
-            .thread_name(|_| "ledger-sqlite".to_owned());
+            .thread_name(|_| "ledger-sqlite".to_owned())
+            .disable_statement_logging();
         let mut tries = 0;
         loop {
             tries += 1;
@@ -136,11 +137,12 @@ impl SqliteLedger {
 
     async fn end(&self, instance: InstanceId) -> Result<u64, sqlx::Error> {
         let mut tx = self.begin().await?;
-        let since: Option<Option<i64>> =
-            sqlx::query_scalar(sql::UNENDED_SINCE).bind(instance.0).fetch_optional(&mut *tx).await?;
+        let (open, last): (Option<Vec<u8>>, Option<Vec<u8>>) =
+            sqlx::query_as(sql::UNENDED).bind(instance.0).fetch_one(&mut *tx).await?;
         let lost = sqlx::query(sql::BOOK_LOST).bind(instance.0).execute(&mut *tx).await?.rows_affected();
-        if let Some(since) = since.flatten() {
-            sqlx::query(sql::END_REQUESTS.as_str()).bind(instance.0).bind(since).execute(&mut *tx).await?;
+        if let Some(last) = last {
+            let from = unended_from(open, &last);
+            sqlx::query(sql::END_REQUESTS.as_str()).bind(instance.0).bind(from).execute(&mut *tx).await?;
         }
         sqlx::query("UPDATE instances SET finished = 1 WHERE id = ?")
             .bind(instance.0)
@@ -154,6 +156,15 @@ impl SqliteLedger {
 
 fn open_text(file: &Path) -> String {
     format!("open the ledger {}", file.display())
+}
+
+/// Where to look for requests that a dead process left without an end: from the oldest with an attempt still open; in any
+/// case among those of its last ten minutes, for one whose attempts had all ended was about to be recorded itself.
+fn unended_from(open: Option<Vec<u8>>, last: &[u8]) -> Vec<u8> {
+    let last =
+        last.first_chunk().map_or(0, |ms: &[u8; 6]| ms.iter().fold(0, |n, byte| n << 8 | u64::from(*byte)));
+    let recent = bind::id(sql::id_at(last.saturating_sub(600_000)));
+    open.map_or(recent.clone(), |open| open.min(recent))
 }
 
 /// Runs a question, and says what it was about when it fails.

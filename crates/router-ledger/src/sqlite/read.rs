@@ -14,16 +14,22 @@ use crate::codec;
 use crate::ledger::{AttemptRow, Cursor, DeploymentStats};
 use crate::sql::{self, USAGE};
 
+/// The two bounds of a window: on the primary key, and on the time.
+pub(super) fn window(since: Timestamp) -> (Vec<u8>, i64) {
+    (id(sql::first_request(since)), whole(since.as_micros()))
+}
+
 pub(super) async fn total_cost(pool: &SqlitePool, since: Timestamp) -> Result<Usd, sqlx::Error> {
-    let since = whole(since.as_micros());
-    sqlx::query_scalar(sql::TOTAL_COST).bind(since).fetch_one(pool).await.map(Usd::from_nano)
+    let (first, since) = window(since);
+    sqlx::query_scalar(sql::TOTAL_COST).bind(first).bind(since).fetch_one(pool).await.map(Usd::from_nano)
 }
 
 pub(super) async fn deployment_stats(
     pool: &SqlitePool,
     since: Timestamp,
 ) -> Result<Vec<DeploymentStats>, sqlx::Error> {
-    let rows = sqlx::query(sql::DEPLOYMENT_STATS).bind(whole(since.as_micros())).fetch_all(pool).await?;
+    let (first, since) = window(since);
+    let rows = sqlx::query(sql::DEPLOYMENT_STATS).bind(first).bind(since).fetch_all(pool).await?;
     let stats = |row: &SqliteRow| {
         let (attempts, failed): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
         Ok(DeploymentStats {
@@ -43,14 +49,12 @@ pub(super) async fn attempts(
     limit: u32,
     after: Option<Cursor>,
 ) -> Result<Vec<AttemptRow>, sqlx::Error> {
-    // Before every row there is the place of time zero and no request.
-    let (at, request, attempt) = after.map_or((-1, Vec::new(), 0), |cursor| {
-        let (at, request, attempt) = cursor.parts();
-        (whole(at.as_micros()), id(request), attempt)
-    });
+    let (first, since) = window(since);
+    // No row stands before the empty id.
+    let (request, attempt) = after.map_or((Vec::new(), 0), |cursor| (id(cursor.request), cursor.attempt));
     let rows = sqlx::query(sql::LIST_ATTEMPTS.as_str())
-        .bind(whole(since.as_micros()))
-        .bind(at)
+        .bind(first)
+        .bind(since)
         .bind(request)
         .bind(attempt)
         .bind(limit)

@@ -7,7 +7,7 @@ use router_core::time::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, SqlitePool, Transaction};
 
-use super::bind::whole;
+use super::read::window;
 use crate::codec;
 use crate::report::{self, AttemptSums, By, Group, Percentiles, Report, ReportQuery, RequestSums};
 use crate::sql::USAGE;
@@ -54,7 +54,8 @@ async fn sums(tx: &mut Tx, since: Timestamp, by: &[By]) -> Result<Sums, sqlx::Er
 
 async fn ask(tx: &mut Tx, text: String, since: Timestamp) -> Result<Vec<SqliteRow>, sqlx::Error> {
     // The texts are made of this file's own words; what a user gives is bound.
-    sqlx::query(AssertSqlSafe(text)).bind(whole(since.as_micros())).fetch_all(&mut **tx).await
+    let (first, since) = window(since);
+    sqlx::query(AssertSqlSafe(text)).bind(first).bind(since).fetch_all(&mut **tx).await
 }
 
 /// The expressions of the groups in a select list, and `GROUP BY` them.
@@ -96,7 +97,7 @@ fn with_tags(by: &[By], tags: &str) -> String {
 
 fn requests_from(by: &[By]) -> String {
     let tags = "(SELECT a.tags FROM attempts a WHERE a.request = r.request LIMIT 1)";
-    format!("FROM requests r{} WHERE r.at >= ?", with_tags(by, tags))
+    format!("FROM requests r{} WHERE r.request >= ? AND r.at >= ?", with_tags(by, tags))
 }
 
 fn attempts_sql(by: &[By]) -> String {
@@ -107,7 +108,7 @@ fn attempts_sql(by: &[By]) -> String {
          coalesce(sum(a.estimated), 0), \
          coalesce(sum(CASE WHEN a.simulated = 0 THEN a.cost_nanousd END), 0), \
          coalesce(sum(CASE WHEN a.simulated = 1 THEN a.cost_nanousd END), 0){usage} \
-         FROM attempts a{} WHERE a.at >= ?{group_by}",
+         FROM attempts a{} WHERE a.request >= ? AND a.at >= ?{group_by}",
         with_tags(by, "a.tags")
     )
 }

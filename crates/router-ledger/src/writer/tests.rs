@@ -303,6 +303,7 @@ async fn a_spool_of_a_newer_build_is_left_alone() {
         next.work().await.unwrap();
         assert_eq!(next.shared.left_alone.load(Ordering::Relaxed), 1);
         assert!(path.exists());
+        assert_eq!(next.spool.bytes(), 0, "what waits for another build does not fill this one's spool");
         assert_eq!(rows(&*machine.ledger).await, [(1, 1, "open", 0)]);
     }
 }

@@ -3,6 +3,7 @@
 //! Every step may be the last one this process takes. Positions are committed with the rows they stand for, files are
 //! deleted after the positions that pass them, a directory after its process is finished in the ledger.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -14,8 +15,9 @@ use crate::ledger::{Answer, Attached, InstanceId, Ledger, Position};
 use crate::spool::reader::{Reader, Reading, Scratch};
 use crate::spool::{Claim, Place, list};
 
-/// How often the spool is looked at when nobody wakes us: how far the ledger lags behind in quiet times.
-const POLL: Duration = Duration::from_millis(100);
+/// How often the spool is looked at when nobody wakes us, and so how far the ledger lags behind. A pause this long lets
+/// the ends of many attempts meet their beginnings in one batch, which halves what they cost.
+const POLL: Duration = Duration::from_millis(500);
 /// A batch is applied when it has so many rows. With one chunk of the spool on top, this bounds the writer's memory.
 const BATCH_ROWS: usize = 4096;
 /// Pause after the first failure of the ledger, doubled by each further one, up to the longest.
@@ -58,7 +60,7 @@ pub(super) struct Worker {
     shared: Arc<Shared>,
     ledger: Arc<dyn Ledger>,
     instance: InstanceId,
-    readers: Vec<Reader>,
+    readers: BTreeMap<u32, Reader>,
     dead: Vec<Dead>,
     batch: Batch,
     /// Bytes of the spool that the batch stands for.
@@ -81,7 +83,7 @@ impl Worker {
             shared,
             ledger,
             instance,
-            readers: Vec::new(),
+            readers: BTreeMap::new(),
             dead: Vec::new(),
             batch: Batch::default(),
             batch_bytes: 0,
@@ -115,41 +117,39 @@ impl Worker {
 
     /// Brings in what this process had appended when this began.
     async fn own(&mut self) -> Result<(), Aborted> {
-        let ends = self.shared.spool.ends();
-        for (series, _) in &ends {
-            if !self.readers.iter().any(|reader| reader.series() == *series) {
-                let (dir, name) = (self.shared.spool.dir(), self.shared.spool.instance());
-                self.readers.push(Reader::live(dir, name, *series));
-            }
-        }
-        for (series, end) in ends {
-            loop {
-                let Some(at) = self.readers.iter().position(|reader| reader.series() == series) else {
-                    break;
-                };
-                let Some(reader) = self.readers.get_mut(at) else { break };
-                let (instance, before) = (self.instance, reader.at());
-                let batch = &mut self.batch;
-                let read = reader.read(end, &mut self.scratch, &mut |record| batch.push(instance, record));
-                let now = reader.at();
-                let Some(reading) = self.noted(read) else { break };
-                if now != before {
-                    self.batch.reach(position(instance, series, now));
-                }
-                if reading.at_end {
-                    break;
-                }
-                if self.batch.len() >= BATCH_ROWS {
-                    self.apply().await?;
-                }
-            }
+        for (series, end) in self.shared.spool.ends() {
+            let (dir, name) = (self.shared.spool.dir(), self.shared.spool.instance());
+            let known = self.readers.remove(&series);
+            let mut reader = known.unwrap_or_else(|| Reader::live(dir, name, series));
+            self.read_to(&mut reader, end).await?;
+            self.readers.insert(series, reader);
         }
         self.apply().await?;
-        let passed: Vec<_> = self.readers.iter_mut().map(Reader::forget_passed).collect();
-        for error in passed.into_iter().filter_map(Result::err) {
-            tracing::warn!(%error, "the ledger spool keeps a file that is done with");
+        for reader in self.readers.values_mut() {
+            if let Err(error) = reader.forget_passed() {
+                tracing::warn!(%error, "the ledger spool keeps a file that is done with");
+            }
         }
         Ok(())
+    }
+
+    /// Reads a series to a place, applying a batch whenever there is one.
+    async fn read_to(&mut self, reader: &mut Reader, end: Place) -> Result<(), Aborted> {
+        let (instance, before) = (self.instance, reader.at());
+        loop {
+            let batch = &mut self.batch;
+            let read = reader.read(end, &mut self.scratch, &mut |record| batch.push(instance, record));
+            if reader.at() != before {
+                self.batch.reach(position(instance, reader.series(), reader.at()));
+            }
+            // What cannot be read now is tried again at the next step.
+            if self.noted(read).is_none_or(|reading| reading.at_end) {
+                return Ok(());
+            }
+            if self.batch.len() >= BATCH_ROWS {
+                self.apply().await?;
+            }
+        }
     }
 
     /// Claims dead processes' directories and finds out how far each is in the ledger.
@@ -193,11 +193,13 @@ impl Worker {
             self.batch.reach(position(instance, reader.series(), reader.at()));
             let Some(reading) = self.noted(read) else {
                 self.apply().await?;
+                self.shared.spool.consumed(dead.bytes());
                 self.leave_alone(&format!("{} could not be read", dead.claim.dir.display()));
                 return Ok(());
             };
             if let Some(unreadable) = reading.unreadable {
                 self.apply().await?;
+                self.shared.spool.consumed(dead.bytes());
                 let (dir, version) = (dead.claim.dir.display(), unreadable.version);
                 self.leave_alone(&format!("{dir} holds records of version {version}, unknown to this build"));
                 return Ok(());
@@ -308,27 +310,15 @@ const fn position(instance: InstanceId, series: u32, at: Place) -> Position {
     Position { instance, series, file: at.file, offset: at.offset }
 }
 
-/// Asks the ledger until it answers, with growing pauses. Its going and its coming back are said once each.
+/// Asks the ledger until it answers, with growing pauses.
 async fn retry<'a, T>(shared: &Shared, ask: impl Fn() -> Answer<'a, T>) -> Result<T, Aborted> {
     let mut pause = BACKOFF;
     loop {
         let answer = ask().await;
-        let mut failing = shared.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        match answer {
-            Ok(value) => {
-                if failing.take().is_some() {
-                    tracing::info!("the ledger is back");
-                }
-                return Ok(value);
-            }
-            Err(error) => {
-                if failing.is_none() {
-                    tracing::error!(%error, "the ledger cannot be reached; the spool keeps what is recorded");
-                }
-                *failing = Some(error.to_string());
-            }
+        note(shared, answer.as_ref().err());
+        if let Ok(value) = answer {
+            return Ok(value);
         }
-        drop(failing);
         if shared.aborted() {
             return Err(Aborted);
         }
@@ -339,4 +329,17 @@ async fn retry<'a, T>(shared: &Shared, ask: impl Fn() -> Answer<'a, T>) -> Resul
         }
         pause = (pause * 2).min(BACKOFF_MAX);
     }
+}
+
+/// Keeps the state the status shows. The ledger's going and its coming back are said once each.
+fn note(shared: &Shared, error: Option<&Error>) {
+    let mut failing = shared.failing.lock().unwrap_or_else(PoisonError::into_inner);
+    match (error, failing.is_some()) {
+        (Some(error), false) => {
+            tracing::error!(%error, "the ledger cannot be reached; the spool keeps what is recorded");
+        }
+        (None, true) => tracing::info!("the ledger is back"),
+        _ => {}
+    }
+    *failing = error.map(ToString::to_string);
 }

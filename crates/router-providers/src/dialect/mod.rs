@@ -3,19 +3,18 @@
 //! `Upstream` is the side that speaks to providers, `Client` the side that speaks to applications. What a dialect
 //! cannot express it refuses by name, before anything is sent.
 
+pub mod anthropic;
+mod common;
+pub mod gemini;
 pub mod openai_chat;
+#[cfg(test)]
+mod testkit;
 
 use bytes::Bytes;
 use router_core::attempt::FailureKind;
 use router_core::capability::Capabilities;
 use router_core::chat::{Answer, Conversation, Delta, DialectId, Envelope, Usage};
 use router_core::money::Usd;
-
-pub mod anthropic;
-mod common;
-pub mod gemini;
-#[cfg(test)]
-mod testkit;
 
 /// What a request body is written for.
 #[derive(Clone, Copy, Debug)]

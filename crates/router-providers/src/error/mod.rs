@@ -157,7 +157,7 @@ fn kind_of(status: u16, codes: &[String], text: &str) -> FailureKind {
         }
     }
     // An error inside a success that says nothing known is the provider's.
-    if status < 300 { FailureKind::Unavailable } else { by_status(status) }
+    if status == 200 { FailureKind::Unavailable } else { by_status(status) }
 }
 
 /// A value as text: strings as they are, anything else as JSON.

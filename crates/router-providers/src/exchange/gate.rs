@@ -8,7 +8,15 @@ use crate::dialect::{Inexpressible, WriteFor, upstream};
 
 /// Members of which an envelope says nothing and which some dialect lacks: a request that may hold one is written once to
 /// see. Plain conversations hold none, so they pay only for the search.
-const RARE: [&[u8]; 4] = [b"\"seed\"", b"_penalty\"", b"\"stop\"", b"\"tool_choice\""];
+const RARE: [&[u8]; 7] = [
+    b"\"seed\"",
+    b"_penalty\"",
+    b"\"stop\"",
+    b"\"tool_choice\"",
+    b"\"parallel_tool_calls\"",
+    b"\"strict\"",
+    b"\"response_format\"",
+];
 
 /// Whether a request can be expressed in a dialect.
 ///

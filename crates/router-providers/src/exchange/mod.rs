@@ -4,9 +4,11 @@
 //! Nothing is retried here and nothing is decided: a fault goes back to whoever sent the call. Dropping what is returned
 //! closes the upstream connection.
 
+mod flow;
 mod gate;
 mod stream;
 mod target;
+mod translation;
 mod whole;
 
 use std::sync::{Arc, OnceLock};
@@ -194,7 +196,7 @@ pub async fn send(transport: &dyn Transport, call: Call) -> Result<Reply, Fault>
         return Err(Fault { status: Some(status), ..Fault::new(FailureKind::BadReply, message) });
     }
     let body = whole::read(inbound.body, started + limit).await?;
-    whole::reply(&call, body, headers).map(Reply::Json)
+    whole::reply(&call, &body, headers).map(Reply::Json)
 }
 
 fn late(stream: bool) -> Fault {
@@ -224,18 +226,10 @@ fn outbound(call: &Call) -> Result<Outbound, Fault> {
         ..Fault::new(FailureKind::BadRequest, message)
     };
     let conversation = request.conversation().map_err(|problem| inexpressible(problem.to_string()))?;
+    let given = [call.max_tokens, conversation.max_tokens].into_iter().flatten().min();
     let to = WriteFor {
         model: &target.model,
-        max_tokens: [
-            call.max_tokens,
-            conversation.max_tokens,
-            target
-                .max_output_tokens
-                .filter(|_| conversation.max_tokens.is_some() || call.max_tokens.is_some()),
-        ]
-        .into_iter()
-        .flatten()
-        .min(),
+        max_tokens: given.map(|given| target.max_output_tokens.map_or(given, |longest| longest.min(given))),
         max_output_tokens: target.max_output_tokens,
         capabilities: target.capabilities,
     };
@@ -272,6 +266,7 @@ async fn refused(inbound: Inbound, target: &Target, deadline: Instant) -> Fault 
     // Only these kinds are about time; a retry-after on a 400 says nothing.
     let timely =
         matches!(fault.kind, FailureKind::RateLimited | FailureKind::Overloaded | FailureKind::Unavailable);
+    let wait = wait.or_else(|| target.upstream.retry_after_ms(&body).map(Duration::from_millis));
     Fault { retry_after: wait.filter(|_| timely), ..fault }
 }
 

@@ -1,20 +1,22 @@
 //! A streamed answer: events forwarded or translated, what is visible noted, silence and early ends caught, the end held
 //! back until the caller has booked it.
 
-use std::pin::Pin;
+use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, stream};
 use router_core::attempt::FailureKind;
-use router_core::chat::{Delta, FinishReason, Shown, Usage};
+use router_core::chat::{FinishReason, Shown, Usage};
 use router_core::failover::Seen;
 use router_core::money::Usd;
 use router_core::price::ServiceTier;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
+use super::flow::{Outgoing, Silence};
+use super::translation::Translation;
 use super::{Call, Fault, ReplyHeaders, empty, is_empty, late};
 use crate::dialect::openai_chat::stream::{PassReader, Step, truncated};
-use crate::dialect::{Decoder, Encoder, ReplyFault, client};
+use crate::dialect::{ReplyFault, client};
 use crate::sse::{Event, Splitter};
 use crate::transport::ByteStream;
 
@@ -59,15 +61,6 @@ enum Reader {
     None,
 }
 
-struct Translation {
-    decoder: Box<dyn Decoder>,
-    encoder: Box<dyn Encoder>,
-    deltas: Vec<Delta>,
-    out: Vec<u8>,
-    usage: Option<Usage>,
-    finish: Option<FinishReason>,
-}
-
 impl std::fmt::Debug for StreamReply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StreamReply")
@@ -85,14 +78,8 @@ impl StreamReply {
             Reader::Pass(Box::new(PassReader::new(envelope.n)))
         } else {
             client(envelope.dialect).map_or(Reader::None, |client| {
-                Reader::Translate(Box::new(Translation {
-                    decoder: call.target.upstream.decoder(),
-                    encoder: client.encoder(call.meta.clone()),
-                    deltas: Vec::new(),
-                    out: Vec::new(),
-                    usage: None,
-                    finish: None,
-                }))
+                let encoder = client.encoder(call.meta.clone());
+                Reader::Translate(Box::new(Translation::new(call.target.upstream.decoder(), encoder)))
             })
         };
         Self {
@@ -123,7 +110,13 @@ impl StreamReply {
         let read = tokio::select! {
             biased;
             read = self.source.next() => read,
-            () = self.clock.passed() => return Err(self.silent()),
+            () = self.clock.passed() => {
+                if !self.is_whole() {
+                    return Err(self.silent());
+                }
+                // The provider said why the answer ended and then forgot to end it.
+                None
+            }
         };
         match read {
             Some(Ok(chunk)) => {
@@ -177,24 +170,19 @@ impl StreamReply {
     }
 
     fn event(&mut self, event: Event) -> Result<(), Fault> {
-        let step = match &mut self.reader {
-            Reader::Pass(reader) => reader.event(&event, &mut self.shown),
+        let read = match &mut self.reader {
+            Reader::Pass(reader) => reader.event(&event, &mut self.shown).map(|step| match step {
+                Step::Forward(seen, tokens) => (seen, tokens, event.into_raw(), false),
+                Step::Keep => (None, 0, Bytes::new(), false),
+                Step::Done => (None, 0, Bytes::new(), true),
+            }),
             Reader::Translate(translation) => translation.event(&event, &mut self.shown),
-            Reader::None => Ok(Step::Done),
+            Reader::None => Ok((None, 0, Bytes::new(), true)),
         };
-        match step.map_err(|fault| self.fault(fault))? {
-            Step::Forward(seen, tokens) => {
-                self.see(seen, tokens);
-                let bytes = match &mut self.reader {
-                    Reader::Translate(translation) => Bytes::from(std::mem::take(&mut translation.out)),
-                    Reader::Pass(_) | Reader::None => event.into_raw(),
-                };
-                self.held.push(bytes);
-                Ok(())
-            }
-            Step::Keep => Ok(()),
-            Step::Done => self.end(),
-        }
+        let (seen, tokens, bytes, done) = read.map_err(|fault| self.fault(fault))?;
+        self.see(seen, tokens);
+        self.held.push(bytes);
+        if done { self.end() } else { Ok(()) }
     }
 
     fn see(&mut self, seen: Option<Seen>, tokens: u64) {
@@ -213,13 +201,10 @@ impl StreamReply {
         match &mut self.reader {
             Reader::Pass(reader) if !reader.is_whole() => return Err(self.fault(truncated())),
             Reader::Translate(translation) => {
-                let step = translation
-                    .end(&mut self.shown)
-                    .map_err(|fault| Fault::of_reply(fault, 200, &self.call.target))?;
-                let bytes = Bytes::from(std::mem::take(&mut translation.out));
-                if let Step::Forward(seen, tokens) = step {
-                    self.see(seen, tokens);
-                }
+                let end = translation.end(&mut self.shown);
+                let (seen, tokens, bytes, _) =
+                    end.map_err(|fault| Fault::of_reply(fault, 200, &self.call.target))?;
+                self.see(seen, tokens);
                 self.held.push(bytes);
             }
             Reader::Pass(_) | Reader::None => {}
@@ -229,6 +214,7 @@ impl StreamReply {
             return Err(empty());
         }
         self.ended = true;
+        drain(std::mem::replace(&mut self.source, Box::pin(stream::empty())));
         Ok(())
     }
 
@@ -236,7 +222,7 @@ impl StreamReply {
     fn is_whole(&self) -> bool {
         match &self.reader {
             Reader::Pass(reader) => reader.is_whole(),
-            Reader::Translate(translation) => translation.decoder.is_done(),
+            Reader::Translate(translation) => translation.is_done(),
             Reader::None => false,
         }
     }
@@ -304,134 +290,29 @@ impl StreamReply {
         let include_usage = self.call.request.envelope().include_usage;
         let end = match &mut self.reader {
             Reader::Pass(reader) => reader.end(include_usage, cost),
-            Reader::Translate(translation) => {
-                let mut out = Vec::new();
-                translation.encoder.end(translation.usage.as_ref(), cost, &mut out);
-                out
-            }
+            Reader::Translate(translation) => translation.write_end(cost),
             Reader::None => Vec::new(),
         };
         Bytes::from(end)
     }
 }
 
-impl Translation {
-    fn event(&mut self, event: &Event, shown: &mut Shown) -> Result<Step, ReplyFault> {
-        let Some(data) = event.data() else { return Ok(Step::Keep) };
-        self.decoder.event(event.name(), data, &mut self.deltas)?;
-        let step = self.write(shown);
-        Ok(if self.decoder.is_done() { self.done(step) } else { step })
+/// Reads what follows a whole answer, which is normally nothing: only a body read to its end gives its connection back to
+/// the pool. Bounded, so that a provider that goes on costs no more than a moment.
+fn drain(mut source: ByteStream) {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    const MAX_CHUNKS: usize = 64;
+    if matches!(source.next().now_or_never(), Some(None | Some(Err(_)))) {
+        return;
     }
-
-    /// The terminal event may bring deltas of its own; they are written before the end.
-    fn done(&mut self, step: Step) -> Step {
-        if self.out.is_empty() { Step::Done } else { step }
-    }
-
-    fn end(&mut self, shown: &mut Shown) -> Result<Step, ReplyFault> {
-        self.decoder.end(&mut self.deltas)?;
-        Ok(self.write(shown))
-    }
-
-    /// Writes the deltas decoded, and notes what they show.
-    fn write(&mut self, shown: &mut Shown) -> Step {
-        let (mut seen, mut bytes) = (None, 0);
-        for delta in self.deltas.drain(..) {
-            let what = match &delta {
-                Delta::Text(text) => {
-                    shown.push_text(text);
-                    bytes += text.len();
-                    Some(Seen::Text)
-                }
-                Delta::Refusal(text) => {
-                    shown.refusal = true;
-                    bytes += text.len();
-                    Some(Seen::Text)
-                }
-                Delta::Reasoning(text) => {
-                    shown.reasoning = true;
-                    bytes += text.len();
-                    Some(Seen::Reasoning)
-                }
-                Delta::ToolStart { .. } | Delta::ToolArguments { .. } => {
-                    shown.tool = true;
-                    Some(Seen::Tool)
-                }
-                Delta::Usage(usage) => {
-                    self.usage = Some(*usage);
-                    None
-                }
-                Delta::Finish(reason) => {
-                    self.finish = Some(*reason);
-                    None
-                }
-                Delta::Start { .. } => None,
-            };
-            seen = seen.or(what);
-            self.encoder.delta(&delta, &mut self.out);
-        }
-        Step::Forward(seen, (bytes as u64).div_ceil(4))
-    }
-}
-
-/// Bytes on their way to the client: one slice uncopied, several joined.
-#[derive(Default)]
-struct Outgoing {
-    one: Bytes,
-    joined: BytesMut,
-}
-
-impl Outgoing {
-    fn len(&self) -> usize {
-        self.one.len() + self.joined.len()
-    }
-
-    fn push(&mut self, bytes: Bytes) {
-        if self.len() == 0 {
-            self.one = bytes;
-            return;
-        }
-        self.joined.extend_from_slice(&std::mem::take(&mut self.one));
-        self.joined.extend_from_slice(&bytes);
-    }
-
-    fn take(&mut self) -> Bytes {
-        if self.joined.is_empty() { std::mem::take(&mut self.one) } else { self.joined.split().freeze() }
-    }
-}
-
-/// Silence, measured with one timer that is set again only when it rings: noting a chunk costs one reading of the clock.
-struct Silence {
-    timer: Pin<Box<Sleep>>,
-    deadline: Instant,
-    idle: std::time::Duration,
-    heard: bool,
-}
-
-impl Silence {
-    fn new(first: Instant, idle: std::time::Duration) -> Self {
-        Self { timer: Box::pin(sleep_until(first)), deadline: first, idle, heard: false }
-    }
-
-    fn heard(&mut self) {
-        self.deadline = Instant::now() + self.idle;
-        // A timer that rings later than the deadline must be set at once: only the first byte's limit can be longer.
-        if !std::mem::replace(&mut self.heard, true) && self.timer.deadline() > self.deadline {
-            self.timer.as_mut().reset(self.deadline);
-        }
-    }
-
-    fn heard_once(&self) -> bool {
-        self.heard
-    }
-
-    async fn passed(&mut self) {
-        loop {
-            self.timer.as_mut().await;
-            if Instant::now() >= self.deadline {
-                return;
+    let rest = async move {
+        for _ in 0..MAX_CHUNKS {
+            if !matches!(source.next().await, Some(Ok(_))) {
+                break;
             }
-            self.timer.as_mut().reset(self.deadline);
         }
-    }
+    };
+    tokio::spawn(async move {
+        let _ = tokio::time::timeout(PATIENCE, rest).await;
+    });
 }

@@ -8,7 +8,7 @@ use hyper::Uri;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use router_core::capability::Capabilities;
 use router_core::chat::DialectId;
-use secrecy::{ExposeSecret, SecretString};
+use router_core::config::Secret;
 
 use crate::dialect::{Upstream, upstream};
 use crate::provider::{self, Auth, Quirks};
@@ -23,7 +23,7 @@ pub struct TargetSpec<'a> {
     /// Base URL, without a slash at its end.
     pub base_url: &'a str,
     /// The credential, if one is sent.
-    pub credential: Option<SecretString>,
+    pub credential: Option<Secret>,
     /// The name the upstream knows the model by.
     pub upstream_model: &'a str,
     /// What the deployment can do.
@@ -61,7 +61,7 @@ pub struct Target {
     /// Path and address of JSON calls and of streamed ones.
     known: [(String, Uri); 2],
     headers: HeaderMap,
-    credential: Option<SecretString>,
+    credential: Option<Secret>,
 }
 
 impl fmt::Debug for Target {
@@ -96,8 +96,8 @@ impl Target {
         if let Some(credential) = &spec.credential {
             let auth = row.map_or_else(|| Auth::of(spec.dialect), |row| row.auth);
             let text = match auth {
-                Auth::Bearer => format!("Bearer {}", credential.expose_secret()),
-                Auth::XApiKey | Auth::XGoogApiKey => credential.expose_secret().to_owned(),
+                Auth::Bearer => format!("Bearer {}", credential.expose()),
+                Auth::XApiKey | Auth::XGoogApiKey => credential.expose().to_owned(),
             };
             let mut value = HeaderValue::from_str(&text).map_err(|_| TargetError::Credential)?;
             value.set_sensitive(true);
@@ -144,7 +144,7 @@ impl Target {
 
     /// A provider's text with our credential, should it be in there, taken out.
     pub(super) fn without_credential(&self, text: String) -> String {
-        match self.credential.as_ref().map(ExposeSecret::expose_secret) {
+        match self.credential.as_ref().map(Secret::expose) {
             Some(secret) if secret.len() >= 4 && text.contains(secret) => text.replace(secret, "[redacted]"),
             _ => text,
         }

@@ -59,18 +59,18 @@ pub(super) async fn read(mut body: ByteStream, deadline: Instant) -> Result<Byte
 }
 
 /// Judges an answer and makes the client's from it.
-pub(super) fn reply(call: &Call, body: Bytes, headers: ReplyHeaders) -> Result<JsonReply, Fault> {
+pub(super) fn reply(call: &Call, body: &Bytes, headers: ReplyHeaders) -> Result<JsonReply, Fault> {
     let envelope = call.request.envelope();
     let of_reply = |fault| Fault::of_reply(fault, 200, &call.target);
     if call.target.dialect == envelope.dialect {
-        let whole = read_whole(&body).map_err(of_reply)?;
+        let whole = read_whole(body).map_err(of_reply)?;
         if is_empty(envelope, whole.visible, whole.usage.as_ref(), whole.finish) {
             return Err(empty());
         }
         let service_tier = whole.service_tier.as_deref().map(ServiceTier::named).unwrap_or_default();
         let cost = whole.usage.as_ref().and_then(|usage| (call.cost)(usage, service_tier));
         return Ok(JsonReply {
-            body: with_cost(&body, whole.usage_span.as_ref(), cost),
+            body: with_cost(body, whole.usage_span.as_ref(), cost),
             usage: whole.usage,
             finish: whole.finish,
             cost,
@@ -79,7 +79,7 @@ pub(super) fn reply(call: &Call, body: Bytes, headers: ReplyHeaders) -> Result<J
             headers,
         });
     }
-    let answer = call.target.upstream.answer(&body).map_err(of_reply)?;
+    let answer = call.target.upstream.answer(body).map_err(of_reply)?;
     let visible = !answer.parts.is_empty() || answer.reasoning.is_some();
     if is_empty(envelope, visible, answer.usage.as_ref(), answer.finish) {
         return Err(empty());

@@ -253,8 +253,8 @@ impl<'a> Cursor<'a> {
         let mut first = false;
         loop {
             match self.kind()? {
-                Kind::String => drop(self.string()?),
-                Kind::Number => drop(self.number()?),
+                Kind::String => self.string().map(|_| ())?,
+                Kind::Number => self.number().map(|_| ())?,
                 Kind::Bool | Kind::Null => self.word()?,
                 kind @ (Kind::Object | Kind::Array) => {
                     self.enter()?;

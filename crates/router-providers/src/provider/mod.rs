@@ -4,6 +4,7 @@
 //! providers' own documentation.
 
 use router_core::chat::DialectId;
+use router_core::config::{Known, KnownHost};
 
 /// How a credential is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +146,18 @@ pub const HOSTS: [Host; 13] = [
     local("vllm", "http://127.0.0.1:8000/v1"),
     cloud("xai", "https://api.x.ai/v1", "XAI_API_KEY"),
 ];
+
+/// The rows as the configuration's check takes them.
+pub fn known() -> Known {
+    let hosts = HOSTS.iter().map(|row| KnownHost {
+        id: row.id.to_owned(),
+        base_url: Some(row.base_url.to_owned()),
+        dialect: row.dialect,
+        needs_key: row.needs_key,
+        simulated: row.simulated,
+    });
+    Known { hosts: hosts.collect() }
+}
 
 /// The row with this id.
 pub fn host(id: &str) -> Option<&'static Host> {

@@ -40,10 +40,8 @@ struct Lines {
 impl Lines {
     /// The length of `bytes` up to and with the empty line that ends an event.
     fn end_of_event(&mut self, bytes: &[u8]) -> Option<usize> {
-        let mut at = usize::from(std::mem::take(&mut self.after_cr) && bytes.first() == Some(&b'\n'));
-        if bytes.is_empty() {
-            return None;
-        }
+        let next = bytes.first()?;
+        let mut at = usize::from(std::mem::take(&mut self.after_cr) && *next == b'\n');
         while let Some(length) = memchr::memchr2(b'\n', b'\r', bytes.get(at..)?) {
             let blank = length == 0 && !self.begun;
             let end = at + length;

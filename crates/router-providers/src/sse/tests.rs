@@ -6,8 +6,11 @@ use super::*;
 
 const LIMIT: usize = 1 << 20;
 
+/// Name and data.
+type Read = (Option<String>, Vec<u8>);
+
 /// Name and data of every event with data, and all raw bytes in order, for a stream cut at the given places.
-fn read(stream: &[u8], cuts: &[usize]) -> (Vec<(Option<String>, Vec<u8>)>, Vec<u8>) {
+fn read(stream: &[u8], cuts: &[usize]) -> (Vec<Read>, Vec<u8>) {
     let mut splitter = Splitter::new(LIMIT);
     let (mut events, mut raw) = (Vec::new(), Vec::new());
     let mut take = |event: Event| {

@@ -15,7 +15,7 @@ use router_core::attempt::FailureKind;
 
 pub use http::{HttpTransport, NoRoots};
 pub use pieces::{Body, Pieces};
-pub use simulated::{Faults, SimulatedTransport, Simulation};
+pub use simulated::{SimulatedTransport, Simulation};
 
 /// A request for an upstream: always a POST.
 #[derive(Debug)]

@@ -9,6 +9,8 @@ use futures_util::stream;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, StatusCode};
 use router_core::attempt::FailureKind;
+use router_core::config::SimulatedSettings;
+use router_core::config::file::Faults;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -30,25 +32,15 @@ pub struct Simulation {
     pub seed: u64,
 }
 
-/// Shares of calls that fail, each 0..=1; together at most 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Faults {
-    /// 500 before the first byte.
-    pub errors: f64,
-    /// 429 with `retry-after: 1`.
-    pub rate_limits: f64,
-    /// The body breaks off half-way.
-    pub cuts: f64,
-}
-
-impl Default for Simulation {
-    fn default() -> Self {
+impl Simulation {
+    /// As configured; the seed decides which calls fail.
+    pub fn new(settings: &SimulatedSettings, seed: u64) -> Self {
         Self {
-            first_byte: Duration::from_millis(200),
-            tokens_per_sec: 100,
-            output_tokens: 48,
-            faults: Faults::default(),
-            seed: 0,
+            first_byte: settings.latency,
+            tokens_per_sec: settings.tokens_per_sec,
+            output_tokens: settings.output_tokens,
+            faults: settings.faults,
+            seed,
         }
     }
 }
@@ -99,13 +91,13 @@ impl SimulatedTransport {
 
     /// The fault of the n-th call, if it has one.
     fn fault(&self, call: u64) -> Fault {
-        let Faults { errors, rate_limits, cuts } = self.simulation.faults;
+        let Faults { error_rate: errors, rate_limit_rate: limits, cut_rate: cuts } = self.simulation.faults;
         let draw =
             fastrand::Rng::with_seed(self.simulation.seed ^ call.wrapping_mul(0x9E37_79B9_7F4A_7C15)).f64();
         match draw {
             draw if draw < errors => Fault::Error,
-            draw if draw < errors + rate_limits => Fault::RateLimit,
-            draw if draw < errors + rate_limits + cuts => Fault::Cut,
+            draw if draw < errors + limits => Fault::RateLimit,
+            draw if draw < errors + limits + cuts => Fault::Cut,
             _ => Fault::None,
         }
     }
@@ -151,7 +143,7 @@ impl Transport for SimulatedTransport {
     fn send(&self, request: Outbound) -> Sending<'_> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
-            sleep(self.simulation.first_byte).await;
+            pause(self.simulation.first_byte).await;
             let body = request.body.concat();
             let asked = match serde_json::from_slice::<Asked>(&body) {
                 Ok(asked) => asked,
@@ -171,12 +163,18 @@ impl Transport for SimulatedTransport {
                 }
                 fault => {
                     let input_tokens = (body.len() as u64).div_ceil(BYTES_PER_TOKEN);
-                    let script =
-                        Script::new(&self.simulation, &asked, (call, input_tokens), fault == Fault::Cut);
+                    let script = Script::new(&self.simulation, &asked, (call, input_tokens), fault);
                     Ok(if asked.stream { script.streamed() } else { script.whole().await })
                 }
             }
         })
+    }
+}
+
+/// Waits, unless there is nothing to wait for: a load test asks for no delay and must not pay for a timer.
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        sleep(time).await;
     }
 }
 
@@ -205,11 +203,11 @@ struct Script {
     include_usage: bool,
     /// Time between two tokens.
     pace: Duration,
-    cut: bool,
+    fault: Fault,
 }
 
 impl Script {
-    fn new(simulation: &Simulation, asked: &Asked, (call, input_tokens): (u64, u64), cut: bool) -> Self {
+    fn new(simulation: &Simulation, asked: &Asked, (call, input_tokens): (u64, u64), fault: Fault) -> Self {
         let limit = [asked.max_tokens, asked.max_completion_tokens].into_iter().flatten().min();
         let wanted = u64::from(simulation.output_tokens.max(1));
         let output_tokens = limit.map_or(wanted, |limit| limit.min(wanted));
@@ -247,12 +245,21 @@ impl Script {
                 0 => Duration::ZERO,
                 per_sec => Duration::from_secs(1) / per_sec,
             },
-            cut,
+            fault,
         }
     }
 
+    /// The fault half-way.
+    fn broken(&mut self) -> TransportError {
+        // Nothing follows it.
+        self.texts.clear();
+        self.fault = Fault::None;
+        let message = "the answer broke off: simulated".to_owned();
+        TransportError { kind: FailureKind::Truncated, message }
+    }
+
     async fn whole(self) -> Inbound {
-        sleep(self.pace * u32::try_from(self.texts.len()).unwrap_or(u32::MAX)).await;
+        pause(self.pace * u32::try_from(self.texts.len()).unwrap_or(u32::MAX)).await;
         let mut body = format!(
             r#"{}"choices":[{{"index":0,"message":{{"role":"assistant","content":{},"refusal":null}},"logprobs":null,"finish_reason":"{}"}}],"usage":{}}}"#,
             self.whole_head,
@@ -260,7 +267,7 @@ impl Script {
             self.finish,
             self.usage
         );
-        if self.cut {
+        if self.fault == Fault::Cut {
             body.truncate(self.whole_head.len());
         }
         let body = stream::iter([Ok(Bytes::from(body))]);
@@ -303,15 +310,18 @@ impl Played {
         if self.at > tokens {
             return None;
         }
+        // A faulty answer gets half-way.
+        let last = if self.script.fault == Fault::None { tokens } else { tokens / 2 };
+        if self.at > last {
+            return Some(Err(self.script.broken()));
+        }
         let due = |at: usize| self.start + self.script.pace * u32::try_from(at).unwrap_or(u32::MAX);
-        sleep_until(due(self.at)).await;
-        let (from, now) = (self.at, Instant::now());
-        while self.at <= tokens && (self.at == from || due(self.at) <= now) {
-            if self.script.cut && self.at > tokens / 2 {
-                self.at = tokens + 1;
-                let message = "the answer broke off: simulated".to_owned();
-                return Some(Err(TransportError { kind: FailureKind::Truncated, message }));
-            }
+        let from = self.at;
+        if !self.script.pace.is_zero() {
+            sleep_until(due(from)).await;
+        }
+        let now = Instant::now();
+        while self.at <= last && (self.at == from || due(self.at) <= now) {
             self.at += 1;
         }
         let mut out = String::new();

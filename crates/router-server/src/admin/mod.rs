@@ -47,14 +47,18 @@ impl Admin {
     fn may(&self, request: &Request<Incoming>) -> Result<(), ApiError> {
         let Some(key) = &self.key else {
             return if request.headers().contains_key(ORIGIN) {
-                Err(ApiError::new("request_not_allowed", "no admin key is configured: requests from a web page are refused"))
+                Err(ApiError::new(
+                    "request_not_allowed",
+                    "no admin key is configured: requests from a web page are refused",
+                ))
             } else {
                 Ok(())
             };
         };
         let given = request.headers().get(AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let given = given.strip_prefix("Bearer ").unwrap_or_default();
-        let same: bool = Sha256::digest(given.as_bytes()).ct_eq(&Sha256::digest(key.expose().as_bytes())).into();
+        let same: bool =
+            Sha256::digest(given.as_bytes()).ct_eq(&Sha256::digest(key.expose().as_bytes())).into();
         if same { Ok(()) } else { Err(ApiError::new("invalid_api_key", "the admin key is missing or wrong")) }
     }
 
@@ -68,7 +72,9 @@ impl Admin {
             (&Method::GET, "/metrics") => Ok(self.metrics()),
             (&Method::GET, "/admin/v1/config") => Ok(self.config()),
             (&Method::GET, "/admin/v1/deployments") => Ok(self.deployments()),
-            (&Method::GET, "/admin/v1/report") => self.report(request.uri().query().unwrap_or_default()).await,
+            (&Method::GET, "/admin/v1/report") => {
+                self.report(request.uri().query().unwrap_or_default()).await
+            }
             (&Method::POST, "/admin/v1/reload") => self.reload(),
             _ => Err(ApiError::new(
                 "not_found",
@@ -85,7 +91,8 @@ impl Admin {
         let states = engine.slots.iter().map(|slot| i64::from(slot.snapshot(now).breaker.value()));
         let text = shared.metrics.encode(&engine.compiled.config_hash, shared.spool.bytes(), ids.zip(states));
         let mut response = respond::json(StatusCode::OK, text);
-        let openmetrics = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+        let openmetrics =
+            HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
         response.headers_mut().insert(CONTENT_TYPE, openmetrics);
         response
     }
@@ -122,15 +129,19 @@ impl Admin {
     }
 
     async fn report(&self, query: &str) -> Result<Response<Body>, ApiError> {
-        let parameter = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        let parameter =
+            |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         let wrong = |what: String| ApiError::new("invalid_request", what);
         let since = span(parameter("since").unwrap_or("24h")).map_err(wrong)?;
-        let by = parameter("by").filter(|by| !by.is_empty()).map(|by| by.split(',').map(str::parse::<By>).collect());
+        let by = parameter("by")
+            .filter(|by| !by.is_empty())
+            .map(|by| by.split(',').map(str::parse::<By>).collect());
         let by = by.transpose().map_err(|e: router_ledger::Error| wrong(e.to_string()))?.unwrap_or_default();
         let query = ReportQuery { since: self.control.shared.clock.now() - since, by };
         let failed = |e: router_ledger::Error| ApiError::new("ledger_unavailable", e.to_string());
         let report = self.ledger.report(&query).await.map_err(failed)?;
-        let text = serde_json::to_string(&report).map_err(|e| ApiError::new("internal_error", e.to_string()))?;
+        let text =
+            serde_json::to_string(&report).map_err(|e| ApiError::new("internal_error", e.to_string()))?;
         Ok(respond::json(StatusCode::OK, text))
     }
 

@@ -30,11 +30,17 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<u8> {
         }
     };
     let compiled = &loaded.checked.compiled;
-    let rules: Vec<_> = compiled.rules.iter().map(|r| json!({ "name": &*r.name, "schema": r.schema })).collect();
+    let rules: Vec<_> =
+        compiled.rules.iter().map(|r| json!({ "name": &*r.name, "schema": r.schema })).collect();
     let tiers: serde_json::Map<_, _> = compiled
         .tiers
         .iter()
-        .map(|t| (t.name.to_string(), t.deployments.iter().map(|at| compiled.deployment(*at).id.to_string()).collect()))
+        .map(|t| {
+            (
+                t.name.to_string(),
+                t.deployments.iter().map(|at| compiled.deployment(*at).id.to_string()).collect(),
+            )
+        })
         .collect();
     if arguments.json {
         let text = json!({

@@ -50,7 +50,9 @@ fn attributes(chain: &Chain, text: String) -> anyhow::Result<Attributes> {
             json!({ "model": "auto", "messages": [{ "role": "user", "content": prompt }] }).to_string()
         }
         Some(_) => anyhow::bail!("\"prompt\" must be a string"),
-        None if value.get("model").is_none() => anyhow::bail!("neither \"prompt\" nor a chat body with \"model\""),
+        None if value.get("model").is_none() => {
+            anyhow::bail!("neither \"prompt\" nor a chat body with \"model\"")
+        }
         None => text,
     };
     let client: &dyn Client = &OpenaiChat;

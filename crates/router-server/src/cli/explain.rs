@@ -51,7 +51,8 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<u8> {
     };
     let client: &'static dyn Client = &OpenaiChat;
     let limits = ScanLimits { max_depth: loaded.checked.server.max_json_depth };
-    let envelope = client.scan(body.into(), limits).with_context(|| arguments.request.display().to_string())?;
+    let envelope =
+        client.scan(body.into(), limits).with_context(|| arguments.request.display().to_string())?;
     let id = RequestId(uuid::Uuid::now_v7().as_u128());
     let arrival = Arrival { id, received: clock.now(), client };
     let mut board = vec![DeploymentView::default(); engine.compiled.deployments.len()];
@@ -94,7 +95,11 @@ fn print(explanation: &Value) {
             continue;
         }
         let cost = verdict.get("cost_usd").map(|c| format!(" {} USD", text(c))).unwrap_or_default();
-        let reason = verdict.get("reason").filter(|r| !r.is_null()).map(|r| format!(" {}", text(r))).unwrap_or_default();
+        let reason = verdict
+            .get("reason")
+            .filter(|r| !r.is_null())
+            .map(|r| format!(" {}", text(r)))
+            .unwrap_or_default();
         line(&format!("  {}:{cost}{reason}", text(&verdict["deployment"])));
     }
     line(&format!("attributes: {}", explanation["attributes"]));

@@ -6,8 +6,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use router_core::catalog::Catalog;
-use router_core::config::{self, Checked, Known, KnownHost, Problem};
-use router_providers::provider::HOSTS;
+use router_core::config::{self, Checked, Problem};
+use router_providers::provider::known;
 use serde_json::Value;
 
 pub(crate) use substitute::{ProcessSources, Sources};
@@ -123,11 +123,14 @@ fn load_with(source: &Source, sources: &dyn Sources) -> Result<Loaded, Unusable>
     let unusable = |problems| Unusable { source: source.clone(), problems };
     let one = |message: String| unusable(vec![Problem::new("", message)]);
     let text = match source {
-        Source::File(path) => std::fs::read_to_string(path).map_err(|e| one(format!("cannot be read: {e}")))?,
+        Source::File(path) => {
+            std::fs::read_to_string(path).map_err(|e| one(format!("cannot be read: {e}")))?
+        }
         Source::Embedded => DEFAULT_CONFIG.to_owned(),
         Source::Text { text, .. } => text.clone(),
     };
-    let mut value: Value = serde_saphyr::from_str(&text).map_err(|e| one(format!("is not YAML or JSON: {e}")))?;
+    let mut value: Value =
+        serde_saphyr::from_str(&text).map_err(|e| one(format!("is not YAML or JSON: {e}")))?;
     if value.is_null() {
         value = Value::Object(serde_json::Map::new());
     }
@@ -146,16 +149,4 @@ fn catalog() -> Result<Catalog, String> {
     let damaged = |what: String| format!("the embedded catalog is damaged: {what}");
     let value: Value = serde_saphyr::from_str(DEFAULT_CATALOG).map_err(|e| damaged(e.to_string()))?;
     config::parse_catalog(&value).map_err(|problems| damaged(format!("{problems:?}")))
-}
-
-/// The provider table, as values.
-fn known() -> Known {
-    let hosts = HOSTS.iter().map(|host| KnownHost {
-        id: host.id.to_owned(),
-        base_url: Some(host.base_url.to_owned()),
-        dialect: host.dialect,
-        needs_key: host.needs_key,
-        simulated: host.simulated,
-    });
-    Known { hosts: hosts.collect() }
 }

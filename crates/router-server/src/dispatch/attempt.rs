@@ -7,13 +7,14 @@ use std::sync::Arc;
 use router_core::compiled::DeploymentIdx;
 use router_core::failover::AttemptNo;
 use router_providers::exchange::{self, Call, Fault, Item, JsonReply, StreamReply};
+use router_providers::transport::Transport;
 
 use crate::worker::Worker;
 
 /// What happened next.
 pub(super) enum Step {
     /// A whole answer came.
-    Whole(JsonReply),
+    Whole(Box<JsonReply>),
     /// Bytes of a stream came.
     Item(Item),
     /// The stream is whole; its end is held back.
@@ -48,11 +49,11 @@ impl Live {
     pub(super) fn send(worker: &Arc<Worker>, attempt: AttemptNo, to: &Destination, call: Call) -> Self {
         let (worker, simulated, deployment) = (Arc::clone(worker), to.simulated, to.deployment);
         let sending = Box::pin(async move {
-            if simulated {
-                exchange::send(&worker.simulated, call).await
-            } else {
-                exchange::send(&worker.http, call).await
-            }
+            let transport: &dyn Transport = match &worker.simulated {
+                Some(transport) if simulated => transport,
+                _ => &worker.http,
+            };
+            exchange::send(transport, call).await
         });
         Self { attempt, deployment, seen_tokens: 0, stage: Stage::Sending(sending) }
     }
@@ -64,7 +65,7 @@ impl Live {
                 Stage::Sending(sending) => match sending.as_mut().await {
                     Ok(exchange::Reply::Json(reply)) => {
                         self.stage = Stage::Over;
-                        return Step::Whole(reply);
+                        return Step::Whole(Box::new(reply));
                     }
                     Ok(exchange::Reply::Stream(reply)) => self.stage = Stage::Streaming(Box::new(reply)),
                     Err(fault) => {

@@ -5,20 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use router_core::attempt::Outcome;
+use router_core::budget::Hold;
 use router_core::chat::Usage;
 use router_core::compiled::{Deployment, DeploymentIdx};
 use router_core::cost;
 use router_core::failover::AttemptNo;
-use router_core::budget::Hold;
 use router_core::health::{Ending, Permit};
 use router_core::money::Usd;
 use router_core::price::ServiceTier;
-use router_core::record::{CloseRecord, LedgerRecord, OpenRecord, RequestRecord};
 use router_core::record::log::LogEvent;
+use router_core::record::{CloseRecord, LedgerRecord, OpenRecord, RequestRecord};
 use router_core::select::Decision;
 use router_core::time::Timestamp;
 
-use super::run::Taken;
+use super::admit::Taken;
 use crate::engine::Engine;
 use crate::ingress::Asked;
 use crate::telemetry::metrics::RequestDone;
@@ -108,7 +108,12 @@ impl Books {
             engine: Arc::clone(engine),
             request,
             key_tags: key.map(|k| k.tags.clone()).unwrap_or_default(),
-            service_tier: asked.envelope().service_tier.as_deref().map(ServiceTier::named).unwrap_or_default(),
+            service_tier: asked
+                .envelope()
+                .service_tier
+                .as_deref()
+                .map(ServiceTier::named)
+                .unwrap_or_default(),
             answers: asked.envelope().n.max(1),
             open: Vec::new(),
             sent_at: None,
@@ -131,7 +136,12 @@ impl Books {
     ///
     /// # Errors
     /// The spool cannot be written and `ledger.on_full` is `refuse`; the attempt must not be sent.
-    pub(super) fn open(&mut self, attempt: AttemptNo, at: DeploymentIdx, taken: Taken) -> Result<(), Refused> {
+    pub(super) fn open(
+        &mut self,
+        attempt: AttemptNo,
+        at: DeploymentIdx,
+        taken: Taken,
+    ) -> Result<(), Refused> {
         let now = self.worker.shared.clock.now();
         let deployment = self.engine.compiled.deployment(at);
         let record = OpenRecord {
@@ -145,7 +155,10 @@ impl Books {
             tags: self.key_tags.clone(),
             rule: self.request.rule.clone(),
             ceiling: taken.hold.amount(),
-            price_version: deployment.price.as_ref().map_or_else(|| Arc::from(""), |p| Arc::from(p.version.as_str())),
+            price_version: deployment
+                .price
+                .as_ref()
+                .map_or_else(|| Arc::from(""), |p| Arc::from(p.version.as_str())),
             simulated: deployment.simulated,
         };
         let written = self.append(&LedgerRecord::Open(record.clone()));
@@ -167,12 +180,15 @@ impl Books {
         let Some(open) = self.open.iter_mut().find(|o| o.record.attempt == attempt.0) else { return };
         if open.first_byte.is_none() {
             open.first_byte = Some(now);
-            self.worker.shared.state.first_byte(&self.engine, open.deployment, &mut open.permit, now);
+            self.engine.slot(open.deployment).first_byte(now, &mut open.permit);
         }
     }
 
     /// What a usage costs on a deployment, all earlier attempts included: what the client is told.
-    pub(super) fn cost_with(&self, deployment: DeploymentIdx) -> impl Fn(&Usage, ServiceTier) -> Option<Usd> + Send + Sync + use<> {
+    pub(super) fn cost_with(
+        &self,
+        deployment: DeploymentIdx,
+    ) -> impl Fn(&Usage, ServiceTier) -> Option<Usd> + Send + Sync + use<> {
         let (engine, before) = (Arc::clone(&self.engine), self.request.cost);
         move |usage, tier| {
             let price = engine.compiled.deployment(deployment).price.as_ref()?;
@@ -181,7 +197,13 @@ impl Books {
     }
 
     /// Writes the attempt's end: usage, cost and outcome, to the spool, the board, the log and the metrics.
-    pub(super) fn close(&mut self, attempt: AttemptNo, outcome: Outcome, spent: Spent, retry_after: Option<Duration>) {
+    pub(super) fn close(
+        &mut self,
+        attempt: AttemptNo,
+        outcome: Outcome,
+        spent: Spent,
+        retry_after: Option<Duration>,
+    ) {
         let Some(place) = self.open.iter().position(|o| o.record.attempt == attempt.0) else { return };
         let open = self.open.swap_remove(place);
         let now = self.worker.shared.clock.now();
@@ -192,7 +214,7 @@ impl Books {
         let shared = Arc::clone(&self.worker.shared);
         let ending = Ending { outcome, tokens, retry_after };
         let OpenAttempt { record: opened, deployment: at, permit, hold, first_byte, .. } = open;
-        shared.state.end(&engine, at, permit, &ending, now);
+        engine.slot(at).end(now, permit, &ending);
         shared.state.settle(hold, cost);
         let record = CloseRecord {
             request: self.request.request,
@@ -217,14 +239,14 @@ impl Books {
         if outcome == Outcome::Success {
             self.request.deployment = Some(Arc::clone(&deployment.id));
             self.price_version = Some(Arc::clone(&opened.price_version));
-            self.request.first_byte_ms =
-                first_byte.map(|at| millis(at.since(self.request.at)));
+            self.request.first_byte_ms = first_byte.map(|at| millis(at.since(self.request.at)));
         }
         self.append(&LedgerRecord::Close(record));
     }
 
     fn settle(&self, open: &OpenAttempt, deployment: &Deployment, spent: Spent) -> (Usage, Usd, bool) {
-        let price = |usage: &Usage, tier| deployment.price.as_ref().map_or(Usd::ZERO, |p| p.cost(usage, tier));
+        let price =
+            |usage: &Usage, tier| deployment.price.as_ref().map_or(Usd::ZERO, |p| p.cost(usage, tier));
         match spent {
             Spent::Reported(usage, tier) => (usage, price(&usage, tier), false),
             Spent::Nothing => (Usage::default(), Usd::ZERO, false),

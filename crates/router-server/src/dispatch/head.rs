@@ -55,7 +55,7 @@ pub(super) fn whole(
     asked: &Asked,
     books: &Books,
     at: DeploymentIdx,
-    reply: JsonReply,
+    reply: Box<JsonReply>,
 ) -> Response<Body> {
     let mut response = respond::json(StatusCode::OK, bytes::Bytes::new());
     *response.body_mut() = Body::Whole(reply.body.into_iter().collect());
@@ -68,7 +68,10 @@ pub(super) fn whole(
 pub(super) fn error(engine: &Engine, end: End, failed: &[FailedAttempt], now: Timestamp) -> ApiError {
     let finish = match end {
         End::LedgerUnavailable => {
-            return ApiError::new("ledger_unavailable", "the ledger cannot be written and ledger.on_full is refuse");
+            return ApiError::new(
+                "ledger_unavailable",
+                "the ledger cannot be written and ledger.on_full is refuse",
+            );
         }
         End::Finish(finish) => finish,
     };
@@ -88,7 +91,9 @@ pub(super) fn error(engine: &Engine, end: End, failed: &[FailedAttempt], now: Ti
             "all_attempts_failed",
             format!("the stream broke off ({}) and cannot be completed{}", kind.name(), listed()),
         ),
-        Finish::Answered(_) | Finish::ClientGone => ApiError::new("internal_error", "ended without an answer"),
+        Finish::Answered(_) | Finish::ClientGone => {
+            ApiError::new("internal_error", "ended without an answer")
+        }
     };
     ApiError { retried: !failed.is_empty(), ..error }
 }

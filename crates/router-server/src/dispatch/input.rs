@@ -44,11 +44,11 @@ pub(crate) fn decision_input(
 fn attributes(engine: &Engine, envelope: &Envelope, key: Option<usize>, arrival: Arrival) -> Attributes {
     let key = key.map(|at| &engine.compiled.keys[at]);
     let mut tags = envelope.options.tags.clone();
-    tags.extend(key.iter().flat_map(|k| k.tags.iter().map(|tag| tag.to_string())));
+    tags.extend(key.iter().flat_map(|k| k.tags.iter().map(ToString::to_string)));
     Attributes {
         tags: (!tags.is_empty()).then_some(tags),
         key: key.map(|k| k.name.to_string()),
-        owner: key.and_then(|k| k.owner.as_ref()).map(|o| o.to_string()),
+        owner: key.and_then(|k| k.owner.as_ref()).map(ToString::to_string),
         hour_utc: Some(arrival.received.hour_utc()),
         weekday_utc: Some(arrival.received.weekday_utc()),
         ..scanned_attributes(envelope)

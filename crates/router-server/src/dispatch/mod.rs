@@ -1,5 +1,6 @@
 //! The loop of one request: feeds failover events, performs its actions, and leaves by one exit.
 
+mod admit;
 mod answer;
 mod attempt;
 mod books;
@@ -35,7 +36,9 @@ pub(crate) async fn run(worker: Arc<Worker>, engine: Arc<Engine>, asked: Asked, 
     if AssertUnwindSafe(serving).catch_unwind().await.is_err() {
         tracing::error!(request = %asked.arrival.id, "a defect: this request panicked; it is settled and ended");
         books.abandon();
-        answer.fail(&asked, ApiError::new("internal_error", "the router failed; this request was settled")).await;
+        answer
+            .fail(&asked, ApiError::new("internal_error", "the router failed; this request was settled"))
+            .await;
     }
     worker.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
 }

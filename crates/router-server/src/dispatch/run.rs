@@ -6,26 +6,21 @@ use std::time::Duration;
 
 use router_core::attempt::{FailureKind, Outcome};
 use router_core::compiled::DeploymentIdx;
-use router_core::budget::Hold;
-use router_core::failover::{
-    Action, AttemptLimits, AttemptNo, CallTerms, Event, Failover, FailoverInput, Finish, NotAdmitted, Seen,
-};
-use router_core::health::{Ask, Permit};
-use router_core::money::Usd;
+use router_core::failover::{Action, AttemptNo, CallTerms, Event, Failover, FailoverInput, Finish, Seen};
+use router_core::health::Ask;
 use router_core::record::log::LogEvent;
 use router_core::select::{Decision, DecisionInput, DeploymentView};
 use router_core::time::Timestamp;
-use router_providers::dialect::ReplyMeta;
-use router_providers::exchange::{Call, Fault, Item, JsonReply, Limits};
+use router_providers::exchange::{Fault, Item, JsonReply};
 
+use super::admit::Admission;
 use super::answer::{Answer, Gone};
-use super::attempt::{Destination, Live, Step};
-use super::books::{Bound, Books, Spent};
+use super::attempt::{Live, Step};
+use super::books::{Books, Spent};
 use super::{decision_input, head};
 use crate::engine::Engine;
 use crate::error::ApiError;
 use crate::ingress::Asked;
-use crate::respond;
 use crate::worker::Worker;
 
 /// One failed attempt, for the error that lists them.
@@ -38,6 +33,7 @@ pub(super) struct FailedAttempt {
 }
 
 /// How a request ends.
+#[derive(Clone, Copy)]
 pub(super) enum End {
     /// As the machine says.
     Finish(Finish),
@@ -45,39 +41,22 @@ pub(super) enum End {
     LedgerUnavailable,
 }
 
-/// An attempt between being asked for and being sent.
-struct Admission {
-    attempt: AttemptNo,
-    deployment: DeploymentIdx,
-    /// Tokens asked for: what a booking gives back.
-    tokens: u64,
-    /// What was taken; `None`: a place is booked, or nothing yet.
-    taken: Option<Taken>,
-}
-
-/// What an admitted attempt holds.
-pub(super) struct Taken {
-    pub(super) permit: Permit,
-    pub(super) hold: Hold,
-    pub(super) bound: Bound,
-}
-
 /// A request being served.
 pub(super) struct Run<'a> {
-    worker: &'a Arc<Worker>,
-    engine: &'a Arc<Engine>,
-    asked: &'a Asked,
-    books: &'a mut Books,
+    pub(super) worker: &'a Arc<Worker>,
+    pub(super) engine: &'a Arc<Engine>,
+    pub(super) asked: &'a Asked,
+    pub(super) books: &'a mut Books,
     answer: &'a mut Answer,
-    live: Option<Live>,
-    admission: Option<Admission>,
+    pub(super) live: Option<Live>,
+    pub(super) admission: Option<Admission>,
     /// The first visible bytes of a stream, until its attempt is committed.
     held: Option<Item>,
-    whole: Option<JsonReply>,
+    whole: Option<Box<JsonReply>>,
     committed: bool,
     wake: Option<Timestamp>,
     view: Vec<DeploymentView>,
-    decision: Option<Decision>,
+    pub(super) decision: Option<Decision>,
     failed: Vec<FailedAttempt>,
 }
 
@@ -119,7 +98,12 @@ impl<'a> Run<'a> {
         };
         self.books.decided(&decision);
         if shared.log.is_on() {
-            shared.log.append(&LogEvent::decision(self.asked.arrival.id, &self.engine.compiled, &input, &decision));
+            shared.log.append(&LogEvent::decision(
+                self.asked.arrival.id,
+                &self.engine.compiled,
+                &input,
+                &decision,
+            ));
         }
         if decision.plan.ranked.is_empty() && decision.plan.deferred.is_empty() {
             return self.refuse(self.engine.nobody(&decision)).await;
@@ -137,7 +121,8 @@ impl<'a> Run<'a> {
         let compiled = &self.engine.compiled;
         let wishes = [options.deadline_ms, decision.deadline_ms];
         let deadline = wishes.into_iter().flatten().map(Duration::from_millis).min();
-        let deadline = input.now + deadline.unwrap_or(compiled.reliability.deadline).min(compiled.reliability.deadline);
+        let deadline =
+            input.now + deadline.unwrap_or(compiled.reliability.deadline).min(compiled.reliability.deadline);
         let input = FailoverInput {
             plan: &decision.plan,
             no_fallbacks: decision.no_fallbacks,
@@ -156,21 +141,21 @@ impl<'a> Run<'a> {
     async fn drive(&mut self, mut machine: Failover) -> End {
         let mut events = VecDeque::from([Event::Start]);
         loop {
-            while let Some(event) = events.pop_front() {
-                let now = self.worker.shared.clock.now();
-                if matches!(event, Event::Failed(..) | Event::NotAdmitted(..) | Event::Timer) {
-                    self.view = self.worker.shared.state.view(self.engine, self.asked.arrival.seed(), now);
-                }
-                for action in machine.on(event, now, &self.view) {
-                    match self.perform(action).await {
-                        Performed::Done => {}
-                        Performed::Event(event) => events.push_back(event),
-                        Performed::End(end) => return end,
-                    }
+            let Some(event) = events.pop_front() else {
+                events.extend(self.wait().await);
+                continue;
+            };
+            let now = self.worker.shared.clock.now();
+            if matches!(event, Event::Failed(..) | Event::NotAdmitted(..) | Event::Timer) {
+                self.view = self.worker.shared.state.view(self.engine, self.asked.arrival.seed(), now);
+            }
+            for action in machine.on(event, now, &self.view) {
+                match self.perform(action).await {
+                    Performed::Done => {}
+                    Performed::Event(event) => events.push_back(event),
+                    Performed::End(end) => return end,
                 }
             }
-            let next = self.wait().await;
-            events.extend(next);
         }
     }
 
@@ -188,7 +173,7 @@ impl<'a> Run<'a> {
             }
             Action::Unbook(attempt) => {
                 if let Some(booked) = self.admission.take_if(|a| a.attempt == attempt) {
-                    self.worker.shared.state.unbook(self.engine, booked.deployment, booked.tokens);
+                    self.engine.slot(booked.deployment).unbook(booked.tokens);
                 }
                 Performed::Done
             }
@@ -203,85 +188,6 @@ impl<'a> Run<'a> {
                 Performed::Done
             }
             Action::Finish(finish) => Performed::End(End::Finish(finish)),
-        }
-    }
-
-    /// Ticket, rate, concurrency, retry budget and money, all or none.
-    fn admit(&mut self, attempt: AttemptNo, deployment: DeploymentIdx, ask: &Ask, draws: bool) -> Event {
-        let state = &self.worker.shared.state;
-        let now = self.worker.shared.clock.now();
-        self.admission = Some(Admission { attempt, deployment, tokens: ask.tokens, taken: None });
-        let permit = match state.admit(self.engine, deployment, now, ask) {
-            Ok(permit) => permit,
-            Err(why) => return Event::NotAdmitted(attempt, why),
-        };
-        if draws && !state.withdraw_retry(now) {
-            state.retract(self.engine, deployment, permit, now);
-            return Event::NotAdmitted(attempt, NotAdmitted::RetryBudget);
-        }
-        let bound = self.bound(deployment);
-        let Some(hold) = state.hold(self.books.ceiling(self.engine.compiled.deployment(deployment), bound)) else {
-            state.retract(self.engine, deployment, permit, now);
-            return Event::NotAdmitted(attempt, NotAdmitted::Budget);
-        };
-        let taken = Some(Taken { permit, hold, bound });
-        self.admission = Some(Admission { attempt, deployment, tokens: ask.tokens, taken });
-        Event::Admitted(attempt)
-    }
-
-    /// Tokens an attempt is expected to use, for token rates.
-    fn tokens(&self, at: DeploymentIdx) -> u64 {
-        let input = self.decision.as_ref().and_then(|d| d.verdict(at)).map_or(0, |v| v.input_tokens);
-        let output = self.asked.envelope().max_tokens.as_ref().map_or(0, |m| m.value);
-        input.saturating_add(output)
-    }
-
-    fn bound(&self, at: DeploymentIdx) -> Bound {
-        let envelope = self.asked.envelope();
-        let deployment = self.engine.compiled.deployment(at);
-        let asked = envelope.max_tokens.as_ref().map(|m| m.value);
-        Bound {
-            input_tokens: envelope.stats.bound(u64::from(envelope.turns), u64::from(envelope.tools)),
-            output_tokens: [asked, deployment.max_output_tokens].into_iter().flatten().min().unwrap_or(UNKNOWN_OUTPUT),
-        }
-    }
-
-    fn send(&mut self, attempt: AttemptNo, limits: AttemptLimits) -> Performed {
-        let Some(Admission { deployment, taken: Some(taken), .. }) = self.admission.take_if(|a| a.attempt == attempt)
-        else {
-            return Performed::Done;
-        };
-        if self.books.open(attempt, deployment, taken).is_err() {
-            return Performed::End(End::LedgerUnavailable);
-        }
-        let to = Destination { deployment, simulated: self.engine.compiled.deployment(deployment).simulated };
-        let call = self.call(attempt, deployment, limits);
-        self.live = Some(Live::send(self.worker, attempt, &to, call));
-        Performed::Done
-    }
-
-    fn call(&self, attempt: AttemptNo, deployment: DeploymentIdx, limits: AttemptLimits) -> Call {
-        let Asked { arrival, request, .. } = self.asked;
-        let now = self.worker.shared.clock.now();
-        let answer = limits.answer_by.since(now);
-        Call {
-            request: Arc::clone(request),
-            target: self.engine.target(deployment, arrival.seed(), attempt.0),
-            max_tokens: None,
-            limits: Limits {
-                connect: limits.connect_by.since(now),
-                first_byte: answer,
-                answer,
-                idle: limits.idle,
-            },
-            meta: ReplyMeta {
-                id: format!("chatcmpl-{}", arrival.id),
-                model: self.engine.compiled.deployment(deployment).upstream_model.to_string(),
-                created: arrival.received.as_secs(),
-                include_usage: request.envelope().include_usage,
-            },
-            cost: Arc::new(self.books.cost_with(deployment)),
-            tag: respond::value(&format!("{}/{}", arrival.id, attempt.0)),
         }
     }
 
@@ -301,18 +207,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn cancel(&mut self, attempt: AttemptNo, failure: Option<FailureKind>) {
-        if let Some(mut live) = self.live.take_if(|l| l.attempt == attempt) {
-            let spent = spent_so_far(&mut live);
-            self.books.close(attempt, failure.map_or(Outcome::Cancelled, Outcome::Failure), spent, None);
-        } else if let Some(admission) = self.admission.take_if(|a| a.attempt == attempt) {
-            let Some(taken) = admission.taken else { return };
-            let state = &self.worker.shared.state;
-            state.retract(self.engine, admission.deployment, taken.permit, self.worker.shared.clock.now());
-            state.settle(taken.hold, Usd::ZERO);
-        }
-    }
-
     /// Waits for the client to leave, the attempt to move, or the time asked for. A committed stream is forwarded here
     /// without asking the machine about every chunk.
     async fn wait(&mut self) -> Vec<Event> {
@@ -322,11 +216,12 @@ impl<'a> Run<'a> {
             let step = tokio::select! {
                 biased;
                 () = self.answer.gone() => return vec![Event::ClientGone],
-                step = next(&mut self.live) => step,
+                // Before the attempt: a deadline that comes with its time limit is not the deployment's failure.
                 () = at(wake) => {
                     self.wake = None;
                     return vec![Event::Timer];
                 }
+                step = next(&mut self.live) => step,
                 _ = abort.wait_for(|abort| *abort) => return vec![Event::ClientGone],
             };
             let Some(attempt) = self.live.as_ref().map(|l| l.attempt) else { continue };
@@ -390,7 +285,9 @@ impl<'a> Run<'a> {
         let spent = match &self.whole {
             Some(reply) => match reply.usage {
                 Some(usage) => Spent::Reported(usage, reply.service_tier),
-                None => Spent::seen(reply.body.iter().map(|piece| piece.len() as u64).sum::<u64>() / BYTES_PER_TOKEN),
+                None => Spent::seen(
+                    reply.body.iter().map(|piece| piece.len() as u64).sum::<u64>() / BYTES_PER_TOKEN,
+                ),
             },
             None => spent_so_far(&mut live),
         };
@@ -416,7 +313,7 @@ impl<'a> Run<'a> {
 }
 
 /// What performing an action led to.
-enum Performed {
+pub(super) enum Performed {
     Done,
     Event(Event),
     End(End),
@@ -436,10 +333,6 @@ async fn at(instant: Option<tokio::time::Instant>) {
     }
 }
 
-/// Bound on the output of a deployment whose longest output is not known, when the client sets none either: the longest
-/// of any chat model in the catalog's present snapshot is 128k.
-const UNKNOWN_OUTPUT: u64 = 131_072;
-
 /// Of an answer whose tokens nobody counted, about so many bytes are one token (English prose; ANCHORS section 5 has the
 /// error, at most 20 %).
 const BYTES_PER_TOKEN: u64 = 4;
@@ -450,7 +343,7 @@ fn may_be_billed(fault: &Fault) -> bool {
     fault.sent && matches!(fault.kind, K::Timeout | K::Stalled | K::Truncated | K::Empty | K::BadReply)
 }
 
-fn spent_so_far(live: &mut Live) -> Spent {
+pub(super) fn spent_so_far(live: &mut Live) -> Spent {
     let seen = live.seen_tokens;
     match live.stream() {
         Some(stream) => match stream.usage() {

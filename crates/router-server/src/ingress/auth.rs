@@ -31,12 +31,17 @@ impl KeyTable {
     ///
     /// # Errors
     /// 401 without a known key; without keys 403 for what a browser or a proxy may have sent.
-    pub(crate) fn authenticate(&self, headers: &HeaderMap, query: Option<&str>) -> Result<Option<usize>, ApiError> {
+    pub(crate) fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+    ) -> Result<Option<usize>, ApiError> {
         if self.by_hash.is_empty() {
             return only_local(headers).map(|()| None);
         }
-        let secret = presented(headers, query)
-            .ok_or_else(|| ApiError::new("invalid_api_key", "no api key: send it as \"authorization: Bearer ...\""))?;
+        let secret = presented(headers, query).ok_or_else(|| {
+            ApiError::new("invalid_api_key", "no api key: send it as \"authorization: Bearer ...\"")
+        })?;
         let hash: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
         let from = self.by_hash.partition_point(|(known, _)| known[..8] < hash[..8]);
         let same_start = self.by_hash[from..].iter().take_while(|(known, _)| known[..8] == hash[..8]);
@@ -64,7 +69,10 @@ fn presented(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
 /// Without keys anybody on this machine may ask, but no web page and nothing that comes through a proxy.
 fn only_local(headers: &HeaderMap) -> Result<(), ApiError> {
     let refuse = |what: &str| {
-        Err(ApiError::new("request_not_allowed", format!("no keys are configured, so {what} is refused: add `keys`")))
+        Err(ApiError::new(
+            "request_not_allowed",
+            format!("no keys are configured, so {what} is refused: add `keys`"),
+        ))
     };
     if headers.contains_key(ORIGIN) {
         return refuse("a request with an origin header (a web page)");
@@ -84,7 +92,8 @@ fn is_loopback(host: &str) -> bool {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
     };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// A POST must be JSON: browsers cannot send that elsewhere without asking first.
@@ -97,7 +106,10 @@ pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
     if essence.eq_ignore_ascii_case("application/json") || essence.to_ascii_lowercase().ends_with("+json") {
         return Ok(());
     }
-    Err(ApiError::new("unsupported_media_type", format!("content-type must be application/json, not \"{essence}\"")))
+    Err(ApiError::new(
+        "unsupported_media_type",
+        format!("content-type must be application/json, not \"{essence}\""),
+    ))
 }
 
 #[cfg(test)]
@@ -129,7 +141,12 @@ mod tests {
     #[test]
     fn a_key_is_found_in_every_place_it_may_come_in() {
         let keys = table(&["one", "two", "three"]);
-        for header in [("authorization", "Bearer two"), ("x-api-key", "two"), ("api-key", "two"), ("x-goog-api-key", "two")] {
+        for header in [
+            ("authorization", "Bearer two"),
+            ("x-api-key", "two"),
+            ("api-key", "two"),
+            ("x-goog-api-key", "two"),
+        ] {
             assert_eq!(keys.authenticate(&headers(&[header]), None), Ok(Some(1)), "{header:?}");
         }
         assert_eq!(keys.authenticate(&headers(&[]), Some("alt=sse&key=thre%65")), Ok(Some(2)));
@@ -138,7 +155,12 @@ mod tests {
     #[test]
     fn an_unknown_or_missing_key_is_401() {
         let keys = table(&["one"]);
-        for given in [&[][..], &[("authorization", "Bearer on")], &[("authorization", "Basic one")], &[("x-api-key", "")]] {
+        for given in [
+            &[][..],
+            &[("authorization", "Bearer on")],
+            &[("authorization", "Basic one")],
+            &[("x-api-key", "")],
+        ] {
             let error = keys.authenticate(&headers(given), None).unwrap_err();
             assert_eq!((error.status.as_u16(), error.code), (401, "invalid_api_key"), "{given:?}");
             assert!(!error.message.contains("on\""));
@@ -148,11 +170,21 @@ mod tests {
     #[test]
     fn without_keys_only_this_machine_may_ask() {
         let open = table(&[]);
-        for good in [&[("host", "127.0.0.1:4000")][..], &[("host", "localhost")], &[("host", "[::1]:4000")], &[]] {
+        for good in
+            [&[("host", "127.0.0.1:4000")][..], &[("host", "localhost")], &[("host", "[::1]:4000")], &[]]
+        {
             assert_eq!(open.authenticate(&headers(good), None), Ok(None), "{good:?}");
         }
-        for bad in [("origin", "http://evil.example"), ("host", "rebind.example:4000"), ("x-forwarded-for", "10.0.0.1")] {
-            assert_eq!(open.authenticate(&headers(&[bad]), None).unwrap_err().status.as_u16(), 403, "{bad:?}");
+        for bad in [
+            ("origin", "http://evil.example"),
+            ("host", "rebind.example:4000"),
+            ("x-forwarded-for", "10.0.0.1"),
+        ] {
+            assert_eq!(
+                open.authenticate(&headers(&[bad]), None).unwrap_err().status.as_u16(),
+                403,
+                "{bad:?}"
+            );
         }
     }
 }

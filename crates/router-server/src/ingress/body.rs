@@ -13,7 +13,8 @@ use crate::error::ApiError;
 /// # Errors
 /// 413 over `limit_bytes` (announced or met), 408 when it takes longer than `within`, 400 when the client breaks off.
 pub(crate) async fn read(body: Incoming, limit_bytes: usize, within: Duration) -> Result<Bytes, ApiError> {
-    let too_large = || ApiError::new("request_too_large", format!("the body is larger than {limit_bytes} bytes"));
+    let too_large =
+        || ApiError::new("request_too_large", format!("the body is larger than {limit_bytes} bytes"));
     if body.size_hint().lower() > limit_bytes as u64 {
         return Err(too_large());
     }
@@ -21,9 +22,10 @@ pub(crate) async fn read(body: Incoming, limit_bytes: usize, within: Duration) -
         Ok(Ok(Some(bytes))) => Ok(bytes),
         Ok(Ok(None)) => Err(too_large()),
         Ok(Err(error)) => Err(ApiError::new("invalid_request", format!("the body broke off: {error}"))),
-        Err(_) => {
-            Err(ApiError::new("request_timeout", format!("the body did not arrive within {} s", within.as_secs())))
-        }
+        Err(_) => Err(ApiError::new(
+            "request_timeout",
+            format!("the body did not arrive within {} s", within.as_secs()),
+        )),
     }
 }
 

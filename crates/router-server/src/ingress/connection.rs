@@ -67,7 +67,11 @@ fn bind_one(address: SocketAddr, shared: bool) -> std::io::Result<StdListener> {
 ///
 /// # Errors
 /// The socket cannot be used by this runtime.
-pub(crate) async fn serve(worker: Arc<Worker>, socket: StdListener, mut stop: watch::Receiver<bool>) -> std::io::Result<()> {
+pub(crate) async fn serve(
+    worker: Arc<Worker>,
+    socket: StdListener,
+    mut stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
     let listener = TcpListener::from_std(socket)?;
     loop {
         let accepted = tokio::select! {

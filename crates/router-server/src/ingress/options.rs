@@ -46,7 +46,10 @@ pub(crate) fn merge(body: RequestOptions, headers: &HeaderMap) -> Result<Request
     let mut wishes = Map::new();
     for (name, form, header, value) in asked {
         let text = value.to_str().map_err(|_| wrong(&header, "is not text"))?.trim();
-        wishes.insert(name.to_owned(), json(form, text).ok_or_else(|| wrong(&header, "is not a number, or not true or false"))?);
+        wishes.insert(
+            name.to_owned(),
+            json(form, text).ok_or_else(|| wrong(&header, "is not a number, or not true or false"))?,
+        );
     }
     let from_headers: RequestOptions =
         serde_json::from_value(Value::Object(wishes)).map_err(|e| wrong("x-router-*", &e.to_string()))?;
@@ -76,7 +79,9 @@ fn wrong(header: &str, why: &str) -> ApiError {
 fn json(form: Form, text: &str) -> Option<Value> {
     match form {
         Form::Text => Some(Value::from(text)),
-        Form::List => Some(text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(Value::from).collect()),
+        Form::List => {
+            Some(text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(Value::from).collect())
+        }
         Form::Switch => text.parse::<bool>().ok().map(Value::from),
         Form::Number => serde_json::from_str::<serde_json::Number>(text).ok().map(Value::Number),
     }

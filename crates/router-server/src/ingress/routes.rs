@@ -103,7 +103,12 @@ impl Arrival {
     }
 }
 
-async fn serve(worker: &Arc<Worker>, arrival: Arrival, head: Parts, body: Incoming) -> Result<Response<Body>, ApiError> {
+async fn serve(
+    worker: &Arc<Worker>,
+    arrival: Arrival,
+    head: Parts,
+    body: Incoming,
+) -> Result<Response<Body>, ApiError> {
     let (route, id) = find(&head.method, head.uri.path())?;
     let engine = worker.shared.engine.load_full();
     match route {
@@ -150,7 +155,12 @@ async fn scanned(
 
 /// The client's own request id: stored beside ours, never a key, so it may be anything short.
 fn client_id(head: &Parts) -> Option<Arc<str>> {
-    let text = head.headers.get("x-request-id").or_else(|| head.headers.get("x-client-request-id"))?.to_str().ok()?;
+    let text = head
+        .headers
+        .get("x-request-id")
+        .or_else(|| head.headers.get("x-client-request-id"))?
+        .to_str()
+        .ok()?;
     (text.len() <= 200).then(|| Arc::from(text))
 }
 
@@ -189,7 +199,11 @@ mod tests {
     fn paths_lead_to_routes() {
         let check = |method: Method, path: &str, expected: Result<(Route, &str), u16>| {
             let got = find(&method, path).map_err(|e| e.status.as_u16());
-            assert_eq!(got.as_ref().map(|(r, id)| (*r, id.as_str())).map_err(|e| *e), expected, "{method} {path}");
+            assert_eq!(
+                got.as_ref().map(|(r, id)| (*r, id.as_str())).map_err(|e| *e),
+                expected,
+                "{method} {path}"
+            );
         };
         check(Method::POST, "/v1/chat/completions", Ok((Route::Chat, "")));
         check(Method::POST, "/chat/completions", Ok((Route::Chat, "")));

@@ -64,8 +64,12 @@ impl DecisionLog {
         let state = Mutex::new(State { buffer: Vec::new(), stop: false });
         let shared = Arc::new(Shared { state, wake: Condvar::new(), dropped: AtomicU64::new(0) });
         let writing = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("decision-log".into()).spawn(move || writing.run(&mut out))?;
-        Ok((Self { shared: Some(Arc::clone(&shared)) }, LogWriter { shared: Some(shared), thread: Some(thread) }))
+        let thread =
+            std::thread::Builder::new().name("decision-log".into()).spawn(move || writing.run(&mut out))?;
+        Ok((
+            Self { shared: Some(Arc::clone(&shared)) },
+            LogWriter { shared: Some(shared), thread: Some(thread) },
+        ))
     }
 
     /// Whether anybody listens: making an event costs something.
@@ -148,8 +152,10 @@ mod tests {
         }
         writer.stop();
         let text = std::fs::read_to_string(path).unwrap();
-        let numbers: Vec<_> =
-            text.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["n"].as_u64().unwrap()).collect();
+        let numbers: Vec<_> = text
+            .lines()
+            .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["n"].as_u64().unwrap())
+            .collect();
         assert_eq!(numbers, (0..1_000).collect::<Vec<_>>());
     }
 

@@ -88,13 +88,13 @@ impl Metrics {
     /// Registers every metric.
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("router");
-        let seconds = || Histogram::new(SECONDS.into_iter());
+        let seconds = || Histogram::new(SECONDS);
         let all = Self {
             requests: Family::default(),
             attempts: Family::default(),
             duration: seconds(),
             first_byte: seconds(),
-            overhead: Histogram::new(OVERHEAD_SECONDS.into_iter()),
+            overhead: Histogram::new(OVERHEAD_SECONDS),
             cost: Counter::default(),
             tokens: Family::default(),
             breaker: Family::default(),
@@ -104,14 +104,27 @@ impl Metrics {
             registry: Registry::default(),
         };
         registry.register("requests", "Requests that ended", all.requests.clone());
-        registry.register("attempts", "Attempts that ended; failure is empty for a success", all.attempts.clone());
+        registry.register(
+            "attempts",
+            "Attempts that ended; failure is empty for a success",
+            all.attempts.clone(),
+        );
         let s = Unit::Seconds;
         registry.register_with_unit("request_duration", "Whole requests", s.clone(), all.duration.clone());
-        registry.register_with_unit("first_byte", "To the first byte of the answer", s.clone(), all.first_byte.clone());
+        registry.register_with_unit(
+            "first_byte",
+            "To the first byte of the answer",
+            s.clone(),
+            all.first_byte.clone(),
+        );
         registry.register_with_unit("overhead", "The router's own time", s, all.overhead.clone());
         registry.register("cost_usd", "Cost of all attempts", all.cost.clone());
         registry.register("tokens", "Tokens of all attempts, by class", all.tokens.clone());
-        registry.register("breaker_state", "0 closed, 1 half open or on the ramp, 2 open", all.breaker.clone());
+        registry.register(
+            "breaker_state",
+            "0 closed, 1 half open or on the ramp, 2 open",
+            all.breaker.clone(),
+        );
         registry.register("spool_bytes", "Ledger records not yet in the database", all.spool_bytes.clone());
         registry.register("config_info", "The configuration in force", all.config_info.clone());
         registry.register("requests_in_flight", "Requests being served", all.in_flight.clone());
@@ -160,7 +173,12 @@ impl Metrics {
     }
 
     /// The text form; gauges that mirror other state are read now.
-    pub(crate) fn encode(&self, config_hash: &Arc<str>, spool_bytes: u64, breakers: impl Iterator<Item = (Arc<str>, i64)>) -> String {
+    pub(crate) fn encode(
+        &self,
+        config_hash: &Arc<str>,
+        spool_bytes: u64,
+        breakers: impl Iterator<Item = (Arc<str>, i64)>,
+    ) -> String {
         self.config_info.clear();
         self.config_info.get_or_create(&HashLabel { hash: Arc::clone(config_hash) }).set(1);
         self.spool_bytes.set(i64::try_from(spool_bytes).unwrap_or(i64::MAX));

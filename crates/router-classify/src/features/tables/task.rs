@@ -6,29 +6,39 @@ pub(in crate::features) const TASKS: &[(Task, f32, &str)] = &[
     // Code: languages and tools by name, then what is done with code.
     (
         Task::Code,
+        5.0,
+        "write a function|write a program|write a script|python function|function that|a function to|\
+        function to find|function which",
+    ),
+    (
+        Task::Code,
         3.0,
         "python|javascript|typescript|kotlin|golang|c++|c#|php|sql|postgresql|mysql|sqlite|regex|regexp|\
         regular expression*|powershell|bash|shell script|dockerfile|docker compose|kubernetes|terraform|\
-        react|vue|angular|node.js|django|flask|fastapi|numpy|pandas|pytest|jest|unit test*|\
-        integration test*|stack trace|stacktrace|traceback|segfault|segmentation fault|compile error|\
-        compiler error|type error|typeerror|nullpointerexception|syntax error|refactor*|code review|\
-        pull request|merge conflict|git rebase|git commit|cargo|webpack|graphql|rest api|codebase|\
-        source code|write a function|write a program|write a script|function that|a class that|\
-        method that|python function|binary search|linked list|binary tree|hash map|data structure*|\
+        react|vue|angular|node.js|django|flask|fastapi|numpy|pandas|pytest|unit test*|integration test*|\
+        stack trace|stacktrace|traceback|segfault|segmentation fault|compile error|compiler error|\
+        type error|typeerror|nullpointerexception|syntax error|refactor*|code review|pull request|\
+        merge conflict|git rebase|git commit|cargo|webpack|graphql|rest api|codebase|source code|\
+        a class that|method that|binary search|linked list|binary tree|hash map|data structure*|\
         leetcode|html|css|tailwind|borrow checker|lifetimes|fizzbuzz|null pointer|race condition|\
         memory leak|def f(|spring boot|ruby on rails|haskell|scala|clojure|assembly code|cuda kernel|\
-        vba|apps script|gcc|makefile",
+        vba|apps script|gcc|makefile|postgres|dynamodb|mongodb|redis|kafka|node app|express.js|laravel|\
+        rails|jquery|svelte|next.js|flutter|pytorch|tensorflow|matplotlib|selenium|cron job|yaml file|\
+        environment variable*|pagination|re-render*|middleware|docker|docker-compose|kubectl|nginx|git|\
+        github|sqlalchemy|dataclass|enum|typedef|pointer|stdin|stdout|exit code|exit-code|console.log|\
+        docker-container|requete sql|consulta sql|sql-abfrage|sql-запрос*|исключени*|scripting|\
+        web scraper|scraper|chatbot in|backend|frontend|microservice",
     ),
     (
         Task::Code,
         2.0,
-        "java|rust|ruby|perl|lua|elixir|swift|code|coding|debug*|implement*|algorithm|compile*|compiler|\
-        runtime error|endpoint*|api|async|await|exception|boolean|recursi*|function call|parameter*|\
-        library|package.json|npm|pip install|script|unit-test|deserializ*|serializ*|parser|linter|\
-        ci pipeline|deadlock|mutex|thread pool|sorting|program|database query|quellcode|programmier*|\
-        skript|fonction|programme|codigo|programa|funcion que|funzione|funcao|codice|kodu|funkcj*|\
-        функци*|код|программ*|скрипт*|kod|fonksiyon*|代码|函数|编程|程序|脚本|コード|関数|プログラム|スクリプト|코드|함수|프로그램|스크립트|\
-        *دالة*|*برنامج*|كود|funktion, die|eine funktion",
+        "java|*.py|*.js|*.ts|*.rs|*.go|*.java|*.cpp|the variable|endpoint*|rust|ruby|perl|lua|elixir|\
+        swift|code|coding|debug*|implement*|algorithm|compile*|compiler|runtime error|api|async|await|\
+        exception|boolean|recursi*|function call|parameter*|library|package.json|npm|pip install|script|\
+        unit-test|deserializ*|serializ*|parser|linter|ci pipeline|deadlock|mutex|thread pool|sorting|\
+        program|database query|quellcode|programmier*|skript|fonction|programme|codigo|programa|\
+        funcion que|funzione|funcao|codice|kodu|funkcj*|функци*|код|программ*|скрипт*|kod|fonksiyon*|代码|\
+        函数|编程|程序|脚本|コード|関数|プログラム|スクリプト|코드|함수|프로그램|스크립트|*دالة*|*برنامج*|كود|funktion, die|eine funktion",
     ),
     (
         Task::Code,
@@ -41,32 +51,40 @@ pub(in crate::features) const TASKS: &[(Task, f32, &str)] = &[
     (
         Task::Math,
         3.0,
-        "prove that|theorem|lemma|equation*|integral|integrate|derivative of|derivative|differentiate|\
-        polynomial*|square root|cube root|prime number*|prime factor*|quadratic|matrix|determinant|\
-        eigenvalue*|\\frac|\\sqrt|\\sum|\\int|\\mathbb|\\begin|\\cdot|\\angle|modulo|\
+        "prove that|probability|theorem|lemma|equation*|integral|integrate|derivative of|derivative|\
+        differentiate|polynomial*|square root|cube root|prime number*|prime factor*|quadratic|matrix|\
+        determinant|eigenvalue*|\\frac|\\sqrt|\\sum|\\int|\\mathbb|\\begin|\\cdot|\\angle|modulo|\
         greatest common divisor|least common multiple|arithmetic sequence|geometric series|hypotenuse|\
         factorial|logarithm*|trigonometr*|standard deviation|solve for|*gleichung*|quadratwurzel|\
         ableitung|primzahl*|wahrscheinlichkeit|derivee|racine carree|nombre premier|probabilite|\
         ecuacion*|derivada*|raiz cuadrada|numero primo|probabilidad|equazion*|derivata|radice quadrata|\
         equacao|equacoes|vergelijking*|rownani*|уравнен*|производн*|интеграл*|вероятност*|ekvation*|\
-        denklem*|方程|导数|积分|概率|平方根|方程式|微分|積分|確率|素数|방정식|적분|미분|확률|*معادلة*|*تكامل*|*احتمال*",
+        denklem*|方程|导数|积分|概率|平方根|方程式|微分|積分|確率|素数|방정식|적분|미분|확률|*معادلة*|*تكامل*|*احتمال*|^simplify|\
+        ^factor|^expand|^integrate|right triangle|how many ways|least number|greatest number|\
+        faktorisiere|vereinfache*|simplifie*|factorise*|simplifica*|factoriza*|semplifica*|uprosc*|\
+        упрост*|化简|因式分解|因数分解|인수분해",
     ),
     (
         Task::Math,
         2.0,
-        "calculate|compute|solve|prove|probability|percent*|triangle|circle|radius|perimeter|divided by|\
-        multiplied by|multiply|sum of|product of|remainder|fraction|arithmetic|algebra|geometry|\
-        calculus|integer*|ratio|average speed|compound interest|berechne*|rechne*|beweise*|prozent|\
-        dreieck*|calcul*|resou*|resol*|demontrer|triangle rectangle|demuestra*|resuelve*|triangulo*|\
-        risolvi|dimostra*|triangolo|bereken*|oblicz*|rozwiaz*|вычисл*|реши|решите|посчита*|докаж*|\
-        процент*|треугольник*|berakna|los ekvation*|hesapla*|计算|求解|求出|证明|三角形|解方程|計算|求め|証明|解いて|계산|증명|삼각형|\
-        *احسب*|حل",
+        "calculate|compute|solve|prove|percent*|triangle|circle|radius|perimeter|divided by|\
+        multiplied by|multiply|product of|remainder|fraction|arithmetic|algebra|geometry|calculus|\
+        integer*|ratio|average speed|compound interest|berechne*|rechne*|beweise*|prozent|dreieck*|\
+        calcul*|resou*|resol*|demontrer|triangle rectangle|demuestra*|resuelve*|triangulo*|risolvi|\
+        dimostra*|triangolo|bereken*|oblicz*|rozwiaz*|вычисл*|реши|решите|посчита*|докаж*|процент*|\
+        треугольник*|berakna|los ekvation*|hesapla*|计算|求解|求出|证明|三角形|解方程|計算|求め|証明|解いて|계산|증명|삼각형|*احسب*|\
+        حل|divisible by|positive integer*|real number*|how many different|ways can|value of|digits|\
+        diagonal|rectangle|hexagon|diameter|average of|mean of|median of|decimal*|per hour|\
+        times as many|times as much|years older|ordered pair|coordinates|rechteck*|flacheninhalt|\
+        durchschnitt*|quersumme|moyenne de|perimetre|aire de|promedio|perimetro|area del|\
+        media aritmetica|srednia|периметр*|среднее|площадь|面积|周长|平均|面積|周囲|넓이|평균|둘레|*مساحة*|*محيط*",
     ),
     (
         Task::Math,
         0.7,
         "function|sum|product|number of|total|angle|area of|volume of|distance|speed|cost|each|twice|\
-        half|combien|wie viele|cuantos|quanti",
+        half|combien|wie viele|cuantos|quanti|sum of|cm|km|kg|meters|miles|dollars|cents|pounds|hours|\
+        minutes|left|remaining|altogether|equally|older|younger",
     ),
     // Reasoning.
     (
@@ -76,7 +94,10 @@ pub(in crate::features) const TASKS: &[(Task, f32, &str)] = &[
         knights and knaves|clue(s)|root cause|thought experiment|prisoner's dilemma|trolley problem|\
         pros and cons|trade-off*|tradeoff*|vor- und nachteile|avantages et inconvenients|\
         ventajas y desventajas|pro e contro|pros e contras|plusy i minusy|плюсы и минусы|优缺点|メリットとデメリット|\
-        장단점|逻辑|论证|推理|論理|추론|ratsel|enigme|acertijo|indovinello|загадк*|логическ*",
+        장단점|逻辑|论证|推理|論理|추론|ratsel|enigme|acertijo|indovinello|загадк*|логическ*|which option is better|\
+        which is better|better choice|should i choose|make the case|cost-benefit|devil's advocate|\
+        was ist besser|was ware besser|lequel est meilleur|que es mejor|cosa conviene|qual e melhor|\
+        что лучше|哪个更好|どちらが良い|どちらがいい|어느 것이|어떤 것이 더",
     ),
     (
         Task::Reasoning,
@@ -88,7 +109,8 @@ pub(in crate::features) const TASKS: &[(Task, f32, &str)] = &[
         begrunde*|sollten wir|compare*|comparez|analyse*|analysez|evalue*|faut-il|devrions-nous|\
         compara*|analiza*|evalua*|deberiamos|confronta*|analizza*|valuta*|analise*|compare os|avalie*|\
         vergelijk*|analyseer*|porownaj|przeanalizuj|сравни*|проанализир*|оцени*|jamfor*|analysera|\
-        karsilastir*|比较|分析|评估|对比|比較|評価|비교|분석|평가|*قارن*|حلل",
+        karsilastir*|比较|分析|评估|对比|比較|評価|비교|분석|평가|*قارن*|حلل|whether|ob sich|si conviene|se conviene|\
+        стоит ли|是否应该|べきか|해야 할까",
     ),
     (
         Task::Reasoning,
@@ -117,7 +139,11 @@ pub(in crate::features) const TASKS: &[(Task, f32, &str)] = &[
         수도|어디|언제|설명|차이|*ما هي*|*ما هو*|*من هو*|*من هي*|*عاصمة*|متى|أين|*اشرح*|*ما الفرق*|क्या है*|\
         राजधानी*|कौन*|समझाइए*|कब*|คืออะไร|เมืองหลวง|ใคร|ที่ไหน|τι ειναι|ποια ειναι|πρωτευουσα|ποιος|\
         ^why|^warum|^pourquoi|^por que|^perche|^waarom|^почему|为什么|なぜ|왜|^welke|^hoeveel|哪些|la gi|thu do|\
-        o dau|apa itu|ibu kota|siapa|kapan",
+        o dau|apa itu|ibu kota|siapa|kapan|^how many|^how much|^how long|^how far|^how old|^how tall|\
+        ^can i|^can you tell|^is it|^are there|^does|^do|^did|^is there|^darf|^kann ich|^wie viele|\
+        ^wie lange|^wie hoch|^gibt es|^combien|^est-ce que|^puis-je|^y a-t-il|^cuantos|^cuantas|^cuanto|\
+        ^puedo|^hay|^quanti|^quante|^quali|^posso|^quantos|^quantas|^quais|^ile|^czy|^сколько|^можно ли|\
+        ^есть ли|^сколько лет|几个|多少|吗|いくつ|ありますか|ですか|몇|있나요|인가요|كم|هل|kac tane|^mag ik|^kan ik",
     ),
     (
         Task::Knowledge,
@@ -141,7 +167,8 @@ pub(in crate::features) const TASKS: &[(Task, f32, &str)] = &[
         from the text|from the email|from this email|from the following|liste alle|finde alle|\
         aus dem text|aus dieser|aus folgendem|liste toutes|trouve tous|releve*|du texte|todas las|\
         todos los|del texto|dal testo|elenca tutt*|do texto|uit de tekst|z tekstu|из текста|列出所有|找出|\
-        から抜き出|すべて挙げ|모두 찾",
+        から抜き出|すべて挙げ|모두 찾|every date|every amount|all names|all amounts|aus der mail|aus der e-mail|\
+        du courriel|del correo|dall'email",
     ),
     // Summarisation.
     (
@@ -153,7 +180,8 @@ pub(in crate::features) const TASKS: &[(Task, f32, &str)] = &[
         resume esta|resume los|resumo|resuma|riassum*|riassunto|sintesi|samenvat*|vat samen|stresc*|\
         podsumuj*|streszcz*|резюмир*|кратко излож*|краткое содерж*|перескажи*|обобщи*|суммариз*|\
         sammanfatt*|ozetle*|ozet|总结|概括|摘要|概述|要約|まとめて|要点|요약|정리해|لخص|*ملخص*|सारांश*|สรุป|περιληψη|συνοψ*|\
-        ^vat|tom tat|ringkas*|rangkum*",
+        ^vat|tom tat|ringkas*|rangkum*|the gist|in two lines|boil it down|short version of|\
+        worum geht es|de quoi parle|de que trata|di cosa parla|о чем этот|讲了什么|何について",
     ),
     (
         Task::Summarisation,
@@ -165,7 +193,8 @@ pub(in crate::features) const TASKS: &[(Task, f32, &str)] = &[
     (
         Task::Translation,
         4.0,
-        "translat*|how do you say|how to say|ubersetz*|tradui*|traduction|traduc*|traduz*|traducir|\
+        "translat*|wie sagt man|comment dit-on|como se dice|come si dice|como se diz|как сказать|怎么说|\
+        何と言い|뭐라고 하|how do you say|how to say|ubersetz*|tradui*|traduction|traduc*|traduz*|traducir|\
         tradur*|vertaal*|vertaling|przetlumacz*|tlumacz*|перевед*|перевод*|oversatt*|cevir*|翻译|译成|翻訳|\
         訳して|번역|*ترجم**|अनुवाद*|แปล|μεταφρα*|dich sang|dich cau|terjemahkan*",
     ),
@@ -193,16 +222,22 @@ pub(in crate::features) const TASKS: &[(Task, f32, &str)] = &[
         carta de presentacion|redacta*|reescrib*|poesia|racconto|riscriv*|redija|reescrev*|conto|\
         herschrijf*|wiersz|opowiadani*|стихотворени*|рассказ|сочинени*|эссе|перепиши|dikt|novell|siir|\
         hikaye|作文|诗|故事|改写|润色|文案|俳句|詩|物語|書き直|推敲|에세이|이야기|시를 써|다듬|*قصيدة*|قصة|*مقال*|कविता*|कहानी*|บทกวี|\
-        เรียงความ|ποιημα",
+        เรียงความ|ποιημα|sound more|sounds more|friendlier|kurze geschichte|kort verhaal|verhaal over|\
+        historia corta|breve racconto|conto curto|short text about|bewerbungsschreiben|offre commerciale",
     ),
     (
         Task::Writing,
         2.0,
-        "^write|write me|write a|write an|^draft|draft a|draft an|^compose|compose a|^craft|email|letter|\
-        story|paragraph about|caption|tweet|invitation|schreib*|verfass*|entwirf|brief an|e-mail|\
+        "^write|write me|^draft|draft a|draft an|^compose|compose a|^craft|email|letter|story|\
+        paragraph about|caption|tweet|invitation|schreib*|verfass*|entwirf|brief an|e-mail|\
         geschichte uber|ecri*|courriel|lettre|histoire|escrib*|correo|carta|historia sobre|scriv*|\
         lettera|escrev*|schrijf*|napisz*|напиши*|составь|письмо|skriv*|brev|yaz|mektup|e-posta|写一|写封|邮件|\
-        信|書いて|手紙|メール|써줘|써 줘|작성|편지|이메일|*اكتب*|*رسالة*|लिख*|เขียน|γραψε|hay viet|viet mot|tulis*|buatkan",
+        信|書いて|手紙|メール|써줘|써 줘|작성|편지|이메일|*اكتب*|*رسالة*|लिख*|เขียน|γραψε|hay viet|viet mot|tulis*|buatkan|\
+        announcing|announcement|congratulat*|apolog*|obituary|biography|birthday card|thank-you note|\
+        text for|chapter|dialogue|monologue|script for a play|verzeichnis|einladung|dankesbrief|\
+        entschuldigung|ankundigung|gluckwunsch*|annonce|remerciement|offre d'emploi|invitacion|\
+        felicitacion|anuncio|invito|annuncio|convite|uitnodiging|zaproszenie|приглашени*|поздравлени*|\
+        объявлени*|感谢信|邀请函|祝贺|招待状|お礼状|초대장|감사 편지|*دعوة*|davetiye|tebrik",
     ),
     (Task::Writing, 1.0, "tone|style of|persuasive|creative|brainstorm|ideas for|names for"),
     // Classification.

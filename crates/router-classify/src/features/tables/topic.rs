@@ -21,7 +21,12 @@ pub(in crate::features) const TOPICS: &[(Topic, f32, &str)] = &[
         advocaat|rechtbank|arbeidsovereenkomst|juridisch*|umow*|adwokat*|kodeks*|pozew|договор*|закон*|\
         юрид*|юрист*|адвокат*|исков*|суд|судеб*|avtal*|advokat*|juridisk*|sozlesme*|hukuk*|avukat*|\
         mahkeme*|合同|法律|诉讼|律师|条款|法院|违约|契約|訴訟|弁護士|条項|裁判|損害賠償|계약|법률|소송|변호사|위약금|عقد|*قانون**|*محكمة*|\
-        *محام**|अनुबंध*|कानून*|वकील*|สัญญา|กฎหมาย|ทนาย|συμβαση|νομικ*|δικηγορ*",
+        *محام**|अनुबंध*|कानून*|वकील*|สัญญา|กฎหมาย|ทนาย|συμβαση|νομικ*|δικηγορ*|liable for|in court|\
+        legal rights|tenancy|inherit*|will and testament|divorce|notary|immigration law|\
+        visa application|criminal law|constitution*|mietminderung|*recht auf|erbrecht|scheidung*|notar|\
+        strafrecht|heritage|succession|notaire|droit penal|herencia|divorcio|notario|eredita|divorzio|\
+        notaio|heranca|rozwod|spadek|наследств*|развод|нотариус*|劳动合同|赔偿|继承|离婚|相続|離婚|労働基準|상속|이혼|*ميراث*|\
+        *طلاق*|miras|bosanma",
     ),
     (
         Topic::Legal,
@@ -29,7 +34,8 @@ pub(in crate::features) const TOPICS: &[(Topic, f32, &str)] = &[
         "contract*|law|laws|clause|court|tenant*|landlord*|lease|liabilit*|liable|sue|judge|regulation*|\
         compliance|consent|rights|regulatory|illegal|mieter*|vermieter*|recht|paragraph 5|locataire*|\
         proprietaire*|loi|lois|droit|plainte|inquilin*|ley|leyes|juez|sentencia|legge|tribunale|\
-        locazione|lei|leis|wet|huurder*|prawo|prawn*|kanun*|право|lag|lagen|權利|权利|責任|책임",
+        locazione|lei|leis|wet|huurder*|prawo|prawn*|kanun*|право|lag|lagen|權利|权利|責任|책임|wohnung|diritti|\
+        inquilino|diritto|propriet*|logement|vivienda",
     ),
     (
         Topic::Medical,
@@ -46,7 +52,12 @@ pub(in crate::features) const TOPICS: &[(Topic, f32, &str)] = &[
         koorts|chorob*|objaw*|lekarz*|lekarstw*|goraczk*|симптом*|болезн*|врач*|лекарств*|пациент*|\
         побочн*|диабет*|sjukdom*|lakare|biverkning*|feber|hastalik*|belirti*|doktor*|ilac*|症状|疾病|医生|患者|\
         发烧|副作用|糖尿病|高血压|药物|病気|医師|医者|薬|発熱|高血圧|증상|질병|의사|환자|부작용|당뇨병|고혈압|مرض|*أعراض*|*طبيب*|*دواء*|लक्षण*|\
-        बीमारी*|डॉक्टर*|दवा*|อาการ|โรค|แพทย์|συμπτωμα*|ασθενει*|γιατρ*|φαρμακ*",
+        बीमारी*|डॉक्टर*|दवा*|อาการ|โรค|แพทย์|συμπτωμα*|ασθενει*|γιατρ*|φαρμακ*|rash|nausea|dizzy|\
+        dizziness|arthritis|alzheimer*|epilep*|psychiatr*|dermat*|cardio*|orthop*|x-ray|mri|ultrasound|\
+        blood test|prescription*|overdose|contraindicat*|hepatitis|malaria|hiv|covid*|influenza|flu|\
+        grippe|antibiotik*|rezept vom arzt|schwanger*|allaitement|vertige*|gripe|resfriado|mareo*|\
+        gravidanza|gravidez|zwanger*|grip|gebelik|грипп*|беремен*|антибиотик*|аллерги*|流感|怀孕|抗生素|过敏|妊娠|\
+        アレルギー|インフルエンザ|抗生物質|임신|알레르기|독감|항생제|*حمل*|*حساسية*",
     ),
     (
         Topic::Medical,
@@ -72,7 +83,12 @@ pub(in crate::features) const TOPICS: &[(Topic, f32, &str)] = &[
         beleggen|rente|podatek|podatk*|kredyt*|inwest*|акци*|налог*|кредит*|инвест*|банк*|инфляц*|\
         aktier|skatt*|ranta|bolan|hisse senedi|yatirim*|vergi*|faiz*|股票|投资|贷款|利率|税|银行|基金|通货膨胀|株式|投資|税金|\
         金利|銀行|融資|ローン|주식|투자|세금|대출|금리|은행|*أسهم*|*استثمار*|*ضريبة*|قرض|بنك|निवेश*|ब्याज*|शेयर*|लोन*|बैंक*|\
-        หุ้น|ลงทุน|ภาษี|ดอกเบี้ย|μετοχ*|επενδυ*|φορο*|δανει*|επιτοκι*",
+        หุ้น|ลงทุน|ภาษี|ดอกเบี้ย|μετοχ*|επενδυ*|φορο*|δανει*|επιτοκι*|pension*|credit rating|\
+        central bank|federal reserve|gdp|recession|ipo|venture capital|depreciation|amortiz*|\
+        capital gains|deductib*|payroll|wire transfer|overdraft|refinanc*|futures contract|\
+        derivatives market|volatility|sparplan*|rentenversicherung|lohnsteuer|retraite|compte bancaire|\
+        crypto-monnaie|pension de jubilacion|cuenta bancaria|pensione|conto corrente|aposentadoria|\
+        conta bancaria|pensioen|emerytur*|пенси*|вклад*|养老金|汇率|理财|年金|為替|貯金|연금|환율|저축|*راتب*|emekli*|doviz",
     ),
     (
         Topic::Finance,
@@ -100,7 +116,12 @@ pub(in crate::features) const TOPICS: &[(Topic, f32, &str)] = &[
         kimya|gezegen*|fotosentez|denklem*|物理|化学|生物|量子|原子|行星|数学|光合作用|方程|概率|惑星|光合成|確率|化學|물리|화학|생물|양자|행성|\
         광합성|수학|확률|방정식|*فيزياء*|*كيمياء*|*معادلة*|*التمثيل الضوئي*|भौतिक*|प्रकाश संश्लेषण*|गणित*|ฟิสิกส์|\
         เคมี|สังเคราะห์แสง|คณิต|φυσικ*|χημει*|φωτοσυνθεσ*|εξισωσ*|boiling point|melting point|sky blue|\
-        rainbow*|chemical reaction*",
+        rainbow*|chemical reaction*|jupiter|saturn|comet*|asteroid*|telescope*|orbit*|dinosaur*|\
+        volcano*|earthquake*|fossil*|mammal*|rectangle*|diagonal|diameter|nucleus|photon*|magnetic|\
+        entropy|vitamin*|hormone*|neuron*|ecolog*|geolog*|botan*|zoolog*|monde|vulkan*|erdbeben|\
+        saugetier*|rechteck*|lunes|tremblement de terre|volcan*|dinosaure*|lunas|terremoto*|luna di|\
+        vulcano|terremoti|ksiezyc*|wulkan*|вулкан*|землетряс*|спутник*|динозавр*|火山|地震|卫星|衛星|恐竜|恐龙|위성|\
+        화산|지진|공룡|*كوكب*|*بركان*",
     ),
     (
         Topic::Science,
@@ -108,7 +129,9 @@ pub(in crate::features) const TOPICS: &[(Topic, f32, &str)] = &[
         "atom*|cell|cells|energy|force|mass|temperature|experiment*|climate|acid|protein*|ocean*|earth|\
         sun|moon|light|prove|proof|solve|calculate|compute|integer*|number of|sum of|speed of light|\
         animal*|plant|plants|radius|zelle*|energie|cellule*|energia|celula*|kraft|температур*|энерг*|能量|\
-        温度|エネルギー|에너지|온도",
+        温度|エネルギー|에너지|온도|moons|stars|bird*|insect*|fish|water|gas|liquid|metal*|heat|simplify|angle*|\
+        square|tier|tiere|pflanze*|wasser|animaux|animal|eau|agua|acqua|star|вода|животн*|растени*|水|动物|\
+        動物|植物|동물|식물",
     ),
     (
         Topic::Technology,
@@ -126,7 +149,12 @@ pub(in crate::features) const TOPICS: &[(Topic, f32, &str)] = &[
         базы данных|базу данных|dator*|programvara|databas*|bilgisayar*|yazilim*|veritabani*|数据库|服务器|软件|\
         代码|编程|算法|电脑|人工智能|データベース|サーバー|ソフトウェア|プログラム|コード|アルゴリズム|パソコン|데이터베이스|서버|소프트웨어|코드|프로그램|알고리즘|컴퓨터|\
         *حاسوب*|*برمج**|*خادم*|कंप्यूटर*|सॉफ्टवेयर*|คอมพิวเตอร์|ซอฟต์แวร์|υπολογιστ*|λογισμικ*|\
-        serveur web",
+        serveur web|postgres|dynamodb|mongodb|redis|kafka|elasticsearch|webpack|node app|node.js|vue|\
+        angular|django|flask|wasm|webassembly|graphql|oauth|jwt|ssl|tls|ssh|usb|ssd|ram|bandwidth|5g|\
+        data center|open source|spreadsheet|excel|file system|load balancer|terraform|ansible|gitlab|\
+        jenkins|raspberry pi|3d print*|drone*|self-driving|betriebssystem|festplatte|verschlussel*|\
+        systeme d'exploitation|disque dur|sistema operativo|disco duro|операционн*|браузер*|интернет|\
+        互联网|手机|浏览器|ブラウザ|インターネット|스마트폰|인터넷|*إنترنت*|internet*",
     ),
     (
         Topic::Technology,
@@ -152,7 +180,12 @@ pub(in crate::features) const TOPICS: &[(Topic, f32, &str)] = &[
         клиент*|сотрудник*|маркетинг*|продаж*|бизнес*|foretag*|kund|kunder|medarbetar*|musteri*|sirket*|\
         calisan*|pazarlama|公司|客户|营销|员工|会议|销售|商业|会社|顧客|会議|営業|社員|マーケティング|取引先|회사|고객|회의|마케팅|직원|영업|*شركة*|\
         *عملاء*|*تسويق*|*موظف**|कंपनी*|ग्राहक*|บริษัท|ลูกค้า|การตลาด|εταιρει*|πελατ*|my resume|\
-        resume for|slogan*",
+        resume for|slogan*|support ticket|pricing|profit margin*|supplier*|vendor*|job offer|our team|\
+        annual report|press conference|shareholder meeting|logistics|procurement|recruit*|freelanc*|\
+        trade fair|stellenanzeige*|angebot fur|mahnung|lieferant*|offre d'emploi|fournisseur*|devis|\
+        oferta de trabajo|proveedor*|presupuesto para un cliente|offerta di lavoro|fornitor*|\
+        vaga de emprego|fornecedor*|vacature|leverancier*|oferta pracy|dostawc*|ваканси*|поставщик*|招聘|\
+        供应商|求人|仕入先|採用|채용|공급업체|*وظيفة*|is ilani|tedarikci*",
     ),
     (
         Topic::Business,
@@ -160,7 +193,9 @@ pub(in crate::features) const TOPICS: &[(Topic, f32, &str)] = &[
         "customer*|sales|employee*|meeting*|manager|hiring|interview*|company|companies|business|client*|\
         salary|colleague*|agenda|workplace|product description|boss|team|ceo|retail|campaign|strategy|\
         promotion|office|chef|gehalt|salaire|sueldo|stipendio|salario|зарплат*|начальник*|parcel*|\
-        shipping|delivery",
+        shipping|delivery|prices|costs|cut costs|ticket|shop|store|bakery|product|products|order|orders|\
+        market|award|contractor*|warehouse|refund*|laden|geschaft|firma|magasin|boutique|tienda|negocio|\
+        negozio|loja|winkel|sklep|магазин*|商店|店铺|店舗|상점",
     ),
     (
         Topic::Humanities,
@@ -176,7 +211,11 @@ pub(in crate::features) const TOPICS: &[(Topic, f32, &str)] = &[
         wojn*|истори*|философ*|литератур*|стих*|поэ*|войн*|век|historia|dikt|litteratur|varldskrig*|\
         tarih*|felsefe*|siir*|savas*|edebiyat*|历史|哲学|文学|诗|艺术|朝代|战争|唐朝|歴史|詩|芸術|俳句|江戸|戦争|역사|철학|문학|예술|전쟁|\
         조선|*تاريخ*|*فلسفة*|*قصيدة*|أدب|حرب|इतिहास*|कविता*|दर्शन*|साहित्य*|ประวัติศาสตร์|ปรัชญา|บทกวี|\
-        ιστορι*|φιλοσοφ*|ποιημα*|λογοτεχν*",
+        ιστορι*|φιλοσοφ*|ποιημα*|λογοτεχν*|opera|operas|limerick*|orchestra*|ballet|cathedral*|pharaoh*|\
+        goddess*|colonial*|sociolog*|impressionis*|mozart|beethoven|bach|odyssey|iliad|tragedy|stanza*|\
+        rhyme*|proverb*|idiom*|psalm*|buddhis*|islam*|christian*|judaism|oper|sinfonie|maler|dichter|\
+        opera lirica|musee|peintre|pintor*|pittore|музей|опера|художник*|歌剧|音乐|绘画|宗教|オペラ|絵画|仏教|오페라|종교|\
+        불교|*موسيقى*|*رسام*",
     ),
     (
         Topic::Humanities,

@@ -11,7 +11,7 @@ use crate::attributes::{AttributeSet, Attributes};
 use crate::capability::Capabilities;
 use crate::chat::RequestOptions;
 use crate::compiled::*;
-use crate::select::{Reason, DeploymentView, RoutePlan, ScoreParts, Verdict, VerdictKind};
+use crate::select::{DeploymentView, Reason, RoutePlan, ScoreParts, Verdict, VerdictKind};
 use crate::tokens::TextStats;
 
 fn deployment(id: &str) -> Deployment {

@@ -35,7 +35,7 @@ impl ChatEncoder {
     fn start(&mut self, out: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.started, true) {
             self.chunk(out, |out| {
-                out.extend_from_slice(br#"{"role":"assistant","content":"","refusal":null}"#)
+                out.extend_from_slice(br#"{"role":"assistant","content":"","refusal":null}"#);
             });
         }
     }

@@ -40,7 +40,7 @@ pub(crate) fn body(envelope: &Envelope, changes: &Changes<'_>) -> Pieces {
     if !insert.is_empty() {
         edits.push((envelope.insert_at..envelope.insert_at, insert));
     }
-    edits.sort_unstable_by_key(|(span, _)| span.start);
+    edits.sort_unstable_by_key(|(span, _)| (span.start, span.end));
     apply(&envelope.body, edits)
 }
 
@@ -74,10 +74,7 @@ fn output_limit(
     let Some(given) = &envelope.max_tokens else {
         let Some(cap) = changes.cap else { return };
         let name = name.unwrap_or("max_tokens");
-        // A null under either name must not stay beside the new member.
-        cuts.extend(
-            ["max_tokens", "max_completion_tokens"].iter().filter_map(|n| null_member(&envelope.body, n)),
-        );
+        cuts.extend(null_limits(&envelope.body));
         insert.push_str(&format!("\"{name}\":{cap},"));
         return;
     };
@@ -97,6 +94,12 @@ fn output_limit(
         });
     }
     cuts.extend(members.map(|(member, _)| member.clone()));
+    cuts.extend(null_limits(&envelope.body));
+}
+
+/// Output limits that are null: they must not stay beside a member that is written.
+fn null_limits(body: &[u8]) -> impl Iterator<Item = Span> {
+    ["max_tokens", "max_completion_tokens"].into_iter().filter_map(|name| null_member(body, name))
 }
 
 /// Streams report their usage: asked for where the provider has to be asked, the member cut where it refuses it.

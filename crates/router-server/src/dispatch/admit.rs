@@ -1,0 +1,148 @@
+//! An attempt's beginning and its early end: taking what it needs, sending it, giving it back.
+
+use std::sync::Arc;
+
+use router_core::attempt::{FailureKind, Outcome};
+use router_core::budget::Hold;
+use router_core::compiled::DeploymentIdx;
+use router_core::failover::{AttemptLimits, AttemptNo, Event, NotAdmitted};
+use router_core::health::{Ask, Permit};
+use router_core::money::Usd;
+use router_core::tokens::IMAGE_TOKENS_BOUND;
+use router_providers::dialect::ReplyMeta;
+use router_providers::exchange::{Call, Limits};
+
+use super::attempt::{Destination, Live};
+use super::books::Bound;
+use super::run::{End, Performed, Run, spent_so_far};
+use crate::ingress::Asked;
+use crate::respond;
+
+/// An attempt between being asked for and being sent.
+pub(super) struct Admission {
+    pub(super) attempt: AttemptNo,
+    pub(super) deployment: DeploymentIdx,
+    /// Tokens asked for: what a booking gives back.
+    pub(super) tokens: u64,
+    /// What was taken; `None`: a place is booked, or nothing yet.
+    pub(super) taken: Option<Taken>,
+}
+
+/// What an admitted attempt holds.
+pub(super) struct Taken {
+    pub(super) permit: Permit,
+    pub(super) hold: Hold,
+    pub(super) bound: Bound,
+}
+
+/// Bound on the output of a deployment whose longest output is not known, when the client sets none either: the longest
+/// of any chat model in the catalog's present snapshot is 128k.
+const UNKNOWN_OUTPUT: u64 = 131_072;
+
+impl Run<'_> {
+    /// Ticket, rate, concurrency, retry budget and money, all or none.
+    pub(super) fn admit(
+        &mut self,
+        attempt: AttemptNo,
+        deployment: DeploymentIdx,
+        ask: &Ask,
+        draws: bool,
+    ) -> Event {
+        let (state, slot) = (&self.worker.shared.state, self.engine.slot(deployment));
+        let now = self.worker.shared.clock.now();
+        self.admission = Some(Admission { attempt, deployment, tokens: ask.tokens, taken: None });
+        let permit = match slot.admit(now, ask) {
+            Ok(permit) => permit,
+            Err(why) => return Event::NotAdmitted(attempt, why),
+        };
+        if draws && !state.withdraw_retry(now) {
+            slot.retract(now, permit);
+            return Event::NotAdmitted(attempt, NotAdmitted::RetryBudget);
+        }
+        let bound = self.bound(deployment);
+        let Some(hold) = state.hold(self.books.ceiling(self.engine.compiled.deployment(deployment), bound))
+        else {
+            slot.retract(now, permit);
+            return Event::NotAdmitted(attempt, NotAdmitted::Budget);
+        };
+        let taken = Some(Taken { permit, hold, bound });
+        self.admission = Some(Admission { attempt, deployment, tokens: ask.tokens, taken });
+        Event::Admitted(attempt)
+    }
+
+    /// Tokens an attempt is expected to use, for token rates.
+    pub(super) fn tokens(&self, at: DeploymentIdx) -> u64 {
+        let input = self.decision.as_ref().and_then(|d| d.verdict(at)).map_or(0, |v| v.input_tokens);
+        let output = self.asked.envelope().max_tokens.as_ref().map_or(0, |m| m.value);
+        input.saturating_add(output)
+    }
+
+    fn bound(&self, at: DeploymentIdx) -> Bound {
+        let envelope = self.asked.envelope();
+        let deployment = self.engine.compiled.deployment(at);
+        let asked = envelope.max_tokens.as_ref().map(|m| m.value);
+        Bound {
+            input_tokens: envelope
+                .stats
+                .bound(u64::from(envelope.turns), u64::from(envelope.tools))
+                .saturating_add(u64::from(envelope.images).saturating_mul(IMAGE_TOKENS_BOUND)),
+            output_tokens: [asked, deployment.max_output_tokens]
+                .into_iter()
+                .flatten()
+                .min()
+                .unwrap_or(UNKNOWN_OUTPUT),
+        }
+    }
+
+    pub(super) fn send(&mut self, attempt: AttemptNo, limits: AttemptLimits) -> Performed {
+        let Some(Admission { deployment, taken: Some(taken), .. }) =
+            self.admission.take_if(|a| a.attempt == attempt)
+        else {
+            return Performed::Done;
+        };
+        if self.books.open(attempt, deployment, taken).is_err() {
+            return Performed::End(End::LedgerUnavailable);
+        }
+        let to = Destination { deployment, simulated: self.engine.compiled.deployment(deployment).simulated };
+        let call = self.call(attempt, deployment, limits);
+        self.live = Some(Live::send(self.worker, attempt, &to, call));
+        Performed::Done
+    }
+
+    fn call(&self, attempt: AttemptNo, deployment: DeploymentIdx, limits: AttemptLimits) -> Call {
+        let Asked { arrival, request, .. } = self.asked;
+        let now = self.worker.shared.clock.now();
+        let answer = limits.answer_by.since(now);
+        Call {
+            request: Arc::clone(request),
+            target: self.engine.target(deployment, arrival.seed(), attempt.0),
+            max_tokens: None,
+            limits: Limits {
+                connect: limits.connect_by.since(now),
+                first_byte: answer,
+                answer,
+                idle: limits.idle,
+            },
+            meta: ReplyMeta {
+                id: format!("chatcmpl-{}", arrival.id),
+                model: self.engine.compiled.deployment(deployment).upstream_model.to_string(),
+                created: arrival.received.as_secs(),
+                include_usage: request.envelope().include_usage,
+            },
+            cost: Arc::new(self.books.cost_with(deployment)),
+            tag: respond::value(&format!("{}/{}", arrival.id, attempt.0)),
+        }
+    }
+
+    /// Stops an attempt, sent or only admitted, and settles it.
+    pub(super) fn cancel(&mut self, attempt: AttemptNo, failure: Option<FailureKind>) {
+        if let Some(mut live) = self.live.take_if(|l| l.attempt == attempt) {
+            let spent = spent_so_far(&mut live);
+            self.books.close(attempt, failure.map_or(Outcome::Cancelled, Outcome::Failure), spent, None);
+        } else if let Some(admission) = self.admission.take_if(|a| a.attempt == attempt) {
+            let Some(taken) = admission.taken else { return };
+            self.engine.slot(admission.deployment).retract(self.worker.shared.clock.now(), taken.permit);
+            self.worker.shared.state.settle(taken.hold, Usd::ZERO);
+        }
+    }
+}
