@@ -1,1 +1,22 @@
-//! End-to-end tests.
+//! End-to-end tests: the server with scripted upstreams, real SDKs and raw sockets, as issue after issue promises it.
+//! They wait for conditions and never sleep.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests: what goes wrong ends them"
+)]
+
+mod bad_config;
+mod bad_input;
+mod burst;
+mod defaults;
+mod drain;
+mod keys;
+mod kill9;
+mod reload;
+mod run500;
+mod seed_cases;
+mod streams;
+mod tools;

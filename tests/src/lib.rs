@@ -1,20 +1,35 @@
-//! The harness of the end-to-end tests: scripted upstreams with faults, the server as a process, clients, and sums that
-//! are made independently of it.
+//! The harness of the end-to-end tests: scripted upstreams with faults, the server inside the test or as a process,
+//! clients, and sums that are made independently of it.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a harness: what goes wrong here ends the test")]
+
+pub mod client;
+pub mod ledger;
+pub mod plan;
+pub mod prices;
+pub mod prompts;
+pub mod python;
+pub mod server;
 pub mod upstream;
 
-/// Polls until a condition holds; the way tests wait. Panics with `what` after a minute.
+use std::time::{Duration, Instant};
+
+/// Longest a test waits for a condition: far longer than a busy machine needs.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Time between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Looks until there is something to return; the only way in which tests wait.
 ///
 /// # Panics
-/// When the condition does not come to hold.
-pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let end = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+/// With `what`, when it does not come within a minute.
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
     loop {
-        if let Some(value) = probe().await {
-            return value;
+        if let Some(found) = look() {
+            return found;
         }
-        assert!(tokio::time::Instant::now() < end, "never came to hold: {what}");
-        tokio::task::yield_now().await;
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        assert!(Instant::now() < end, "never came to hold: {what}");
+        std::thread::sleep(LOOK_EVERY);
     }
 }

@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use super::{Call, Wire};
 
 /// The n-th word of an answer.
-pub fn word(n: u32) -> String {
+fn word(n: u32) -> String {
     format!("w{n} ")
 }
 
 /// The text of an answer of so many words.
-pub fn text(words: u32) -> String {
+pub(super) fn text(words: u32) -> String {
     (0..words).map(word).collect()
 }
 
@@ -141,4 +141,106 @@ pub(super) fn error(wire: Wire, status: u16, message: &str) -> String {
             400 => "INVALID_ARGUMENT", 429 => "RESOURCE_EXHAUSTED", _ => "INTERNAL" } } }),
     };
     body.to_string()
+}
+
+/// The two calls a scripted model makes at once: id, function, arguments.
+const CALLS: [(&str, &str, &str); 2] =
+    [("call_a", "get_weather", r#"{"city":"Paris"}"#), ("call_b", "get_time", r#"{"zone":"Europe/Paris"}"#)];
+
+fn parsed(arguments: &str) -> Value {
+    serde_json::from_str(arguments).unwrap_or_default()
+}
+
+/// An answer that consists of two calls.
+pub(super) fn whole_calls(wire: Wire, call: &Call, tokens: u32) -> String {
+    let mut answer: Value = serde_json::from_str(&whole(wire, call, tokens)).unwrap_or_default();
+    match wire {
+        Wire::OpenaiChat => {
+            let calls: Vec<_> = CALLS
+                .iter()
+                .map(|(id, name, arguments)| {
+                    json!({ "id": id, "type": "function",
+                "function": { "name": name, "arguments": arguments } })
+                })
+                .collect();
+            answer["choices"][0]["message"] =
+                json!({ "role": "assistant", "content": null, "tool_calls": calls });
+            answer["choices"][0]["finish_reason"] = json!("tool_calls");
+        }
+        Wire::Anthropic => {
+            let calls = CALLS.iter().map(|(id, name, arguments)| {
+                json!({ "type": "tool_use", "id": id, "name": name, "input": parsed(arguments) })
+            });
+            answer["content"] = calls.collect();
+            answer["stop_reason"] = json!("tool_use");
+        }
+        Wire::Gemini => {
+            let calls = CALLS.iter().map(
+                |(_, name, arguments)| json!({ "functionCall": { "name": name, "args": parsed(arguments) } }),
+            );
+            answer["candidates"][0]["content"]["parts"] = calls.collect();
+        }
+    }
+    answer.to_string()
+}
+
+/// The events of a stream that consists of two calls, their arguments in pieces where the wire format has pieces.
+pub(super) fn call_events(wire: Wire, call: &Call, tokens: u32) -> Vec<String> {
+    // The frame is that of an answer in words: its opening, and its end, with the reason changed.
+    let mut events = events(wire, call, tokens);
+    let (end, opening) = (events.pop().unwrap_or_default(), events.swap_remove(0));
+    let anthropic =
+        |value: Value| format!("event: {}\ndata: {value}\n\n", value["type"].as_str().unwrap_or_default());
+    match wire {
+        Wire::OpenaiChat => {
+            let chunk = |delta: Value| {
+                let choice = json!({ "index": 0, "delta": delta, "finish_reason": null });
+                format!(
+                    "data: {}\n\n",
+                    json!({ "id": "chatcmpl-1", "object": "chat.completion.chunk",
+                    "created": 1_767_225_600, "model": call.model, "choices": [choice] })
+                )
+            };
+            let mut events = vec![opening];
+            for (at, (id, name, arguments)) in CALLS.iter().enumerate() {
+                events.push(chunk(json!({ "tool_calls": [{ "index": at, "id": id, "type": "function",
+                    "function": { "name": name, "arguments": "" } }] })));
+                let (head, tail) = arguments.split_at(4);
+                events.extend([head, tail].map(|piece| {
+                    chunk(json!({ "tool_calls": [{ "index": at, "function": { "arguments": piece } }] }))
+                }));
+            }
+            events.push(end.replacen(r#""finish_reason":"stop""#, r#""finish_reason":"tool_calls""#, 1));
+            events
+        }
+        Wire::Anthropic => {
+            // Without the empty text block that an answer in words opens with.
+            let start = opening.split("event: content_block_start").next().unwrap_or_default().to_owned();
+            let mut events = vec![start];
+            for (at, (id, name, arguments)) in CALLS.iter().enumerate() {
+                let block = json!({ "type": "tool_use", "id": id, "name": name, "input": {} });
+                events.push(anthropic(
+                    json!({ "type": "content_block_start", "index": at, "content_block": block }),
+                ));
+                let (head, tail) = arguments.split_at(4);
+                events.extend([head, tail].map(|piece| {
+                    let delta = json!({ "type": "input_json_delta", "partial_json": piece });
+                    anthropic(json!({ "type": "content_block_delta", "index": at, "delta": delta }))
+                }));
+                events.push(anthropic(json!({ "type": "content_block_stop", "index": at })));
+            }
+            let end =
+                end.split_once("event: message_delta").map(|(_, rest)| format!("event: message_delta{rest}"));
+            events.push(end.unwrap_or_default().replacen("end_turn", "tool_use", 1));
+            events
+        }
+        Wire::Gemini => {
+            let parts: Value = CALLS.iter().map(|(_, name, arguments)| {
+                json!({ "functionCall": { "name": name, "args": parsed(arguments) } })
+            }).collect();
+            let chunk = json!({ "candidates": [{ "content": { "role": "model", "parts": parts }, "index": 0 }],
+                "usageMetadata": usage(Wire::Gemini, call, tokens), "modelVersion": call.model, "responseId": "r1" });
+            vec![opening, format!("data: {chunk}\r\n\r\n"), end]
+        }
+    }
 }

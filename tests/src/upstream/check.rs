@@ -36,9 +36,11 @@ pub(super) fn request(wire: Wire, head: &Parts, body: &[u8]) -> Call {
         input_tokens,
         cached_tokens: input_tokens / 3,
         output_tokens: 0,
+        sent_events: 0,
         ending: if checked.is_err() { Ending::Invalid } else { Ending::Open },
         invalid: checked.err(),
         body: value,
+        text: String::from_utf8_lossy(body).into_owned(),
     }
 }
 
@@ -78,7 +80,16 @@ fn anthropic(path: &str, key: &str, version: &str, body: &Value) -> Result<(), S
     let roles: Vec<_> = messages.iter().map(|m| m["role"].as_str().unwrap_or_default()).collect();
     ensure(roles.first() == Some(&"user"), "the first message must be the user's")?;
     ensure(roles.iter().all(|r| ["user", "assistant"].contains(r)), "role")?;
-    ensure(roles.windows(2).all(|pair| pair[0] != pair[1]), "roles must alternate")
+    ensure(roles.windows(2).all(|pair| pair[0] != pair[1]), "roles must alternate")?;
+    let ids = |message: &Value, kind: &str, id: &str| -> Vec<String> {
+        let blocks = message["content"].as_array().into_iter().flatten().filter(|b| b["type"] == kind);
+        blocks.map(|b| b[id].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    for pair in messages.windows(2) {
+        let (asked, given) = (ids(&pair[0], "tool_use", "id"), ids(&pair[1], "tool_result", "tool_use_id"));
+        ensure(asked == given, "every tool_use needs its tool_result in the next message")?;
+    }
+    Ok(())
 }
 
 fn gemini(path: &str, query: Option<&str>, key: &str, body: &Value) -> Result<(), String> {
@@ -93,5 +104,26 @@ fn gemini(path: &str, query: Option<&str>, key: &str, body: &Value) -> Result<()
         ensure(["user", "model"].contains(&role), "role")?;
         ensure(content["parts"].as_array().is_some_and(|p| !p.is_empty()), "parts")?;
     }
+    let names = |content: &Value, kind: &str| -> Vec<String> {
+        let parts = content["parts"].as_array().into_iter().flatten().filter(|p| p.get(kind).is_some());
+        parts.map(|p| p[kind]["name"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    for pair in contents.windows(2) {
+        let (asked, given) = (names(&pair[0], "functionCall"), names(&pair[1], "functionResponse"));
+        ensure(asked == given, "every functionCall needs its functionResponse in the next content")?;
+    }
     Ok(())
+}
+
+/// Whether a conversation's request offers tools and holds no result of one yet.
+pub(super) fn wants_calls(wire: Wire, body: &Value) -> bool {
+    let offered = body["tools"].as_array().is_some_and(|tools| !tools.is_empty());
+    let answered = match wire {
+        Wire::OpenaiChat => {
+            body["messages"].as_array().is_some_and(|m| m.iter().any(|m| m["role"] == "tool"))
+        }
+        Wire::Anthropic => body["messages"].to_string().contains("\"tool_result\""),
+        Wire::Gemini => body["contents"].to_string().contains("\"functionResponse\""),
+    };
+    offered && !answered
 }

@@ -39,6 +39,10 @@ pub struct Script {
     pub rpm: Option<u32>,
     /// Streams are cut off after so many words.
     pub cut_after: Option<u32>,
+    /// A request with tools and no result yet is answered by two calls at once, in place of words.
+    pub tool_calls: bool,
+    /// Every answer has this body, byte for byte, in small pieces: what a provider may say that nobody has foreseen.
+    pub raw: Option<&'static [u8]>,
 }
 
 impl Default for Script {
@@ -50,15 +54,31 @@ impl Default for Script {
             fail_percent: 0,
             rpm: None,
             cut_after: None,
+            tool_calls: false,
+            raw: None,
         }
     }
+}
+
+impl Call {
+    /// Answered whole, or refused as told: what the upstream has to say about it is said.
+    pub fn is_settled(&self) -> bool {
+        matches!(self.ending, Ending::Whole | Ending::Refused)
+    }
+}
+
+/// The text of an answer of so many words.
+pub fn said(words: u32) -> String {
+    answer::text(words)
 }
 
 /// How a call ended, as the upstream saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Being answered, or the connection was lost before the end was sent.
+    /// Being answered.
     Open,
+    /// The connection ended before the answer did: the other side left, or the upstream was killed.
+    Lost,
     /// Answered whole.
     Whole,
     /// Refused as scripted (500, 429).
@@ -78,12 +98,16 @@ pub struct Call {
     pub stream: bool,
     /// What was received.
     pub body: Value,
+    /// The same as text, byte for byte.
+    pub text: String,
     /// Input tokens reported.
     pub input_tokens: u64,
     /// Of those, cached.
     pub cached_tokens: u64,
     /// Output tokens reported, once whole.
     pub output_tokens: u64,
+    /// Events of a stream handed to the network so far.
+    pub sent_events: usize,
     /// How it ended.
     pub ending: Ending,
     /// Why it was invalid.

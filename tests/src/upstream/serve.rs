@@ -20,6 +20,9 @@ use super::{Call, Ending, Script, State, answer, check};
 type Events = StreamBody<futures_util::stream::BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
 type Body = Either<Full<Bytes>, Events>;
 
+/// Bytes of a piece of a raw stream: less than any event, so that events arrive in parts.
+const RAW_PIECE_BYTES: usize = 23;
+
 /// Serves until stopped; then everything is dropped where it stands.
 pub(super) fn run(state: Arc<State>, listener: StdListener, mut stop: watch::Receiver<bool>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -41,34 +44,67 @@ pub(super) fn run(state: Arc<State>, listener: StdListener, mut stop: watch::Rec
     });
 }
 
+/// One call being answered. Dropped before it has ended, with its connection, it is noted as lost.
+struct Answering {
+    state: Arc<State>,
+    number: usize,
+}
+
+impl Answering {
+    fn note(&self, change: impl FnOnce(&mut Call)) {
+        self.state.with_calls(|calls| change(&mut calls[self.number]));
+    }
+
+    fn end(&self, ending: Ending, output_tokens: u32) {
+        self.note(|call| {
+            call.output_tokens = u64::from(output_tokens);
+            call.ending = ending;
+        });
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.note(|call| {
+            if call.ending == Ending::Open {
+                call.ending = Ending::Lost;
+            }
+        });
+    }
+}
+
 async fn respond(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let (head, body) = request.into_parts();
     let Ok(body) = body.collect().await else { return Ok(json(StatusCode::BAD_REQUEST, "{}".into())) };
     let script = state.script();
-    let seen = check::request(state.wire, &head, &body.to_bytes());
+    let call = check::request(state.wire, &head, &body.to_bytes());
     let number = state.with_calls(|calls| {
-        calls.push(seen);
+        calls.push(call.clone());
         calls.len() - 1
     });
-    let call = state.with_calls(|calls| calls[number].clone());
     if let Some(why) = &call.invalid {
         return Ok(json(StatusCode::BAD_REQUEST, answer::error(state.wire, 400, why)));
     }
+    let answering = Answering { state: Arc::clone(&state), number };
     if !script.latency.is_zero() {
         tokio::time::sleep(script.latency).await;
     }
     if let Some(refused) = refusal(&state, &script, number) {
-        state.with_calls(|calls| calls[number].ending = Ending::Refused);
+        answering.end(Ending::Refused, 0);
         return Ok(refused);
     }
     if call.stream {
-        return Ok(stream(&state, script, call, number));
+        return Ok(stream(answering, script, &call));
     }
-    state.with_calls(|calls| {
-        calls[number].output_tokens = u64::from(script.words);
-        calls[number].ending = Ending::Whole;
-    });
-    Ok(json(StatusCode::OK, answer::whole(state.wire, &call, script.words)))
+    answering.end(Ending::Whole, script.words);
+    let whole = match script.raw {
+        Some(raw) => String::from_utf8_lossy(raw).into_owned(),
+        None if script.tool_calls && check::wants_calls(state.wire, &call.body) => {
+            answer::whole_calls(state.wire, &call, script.words)
+        }
+        None => answer::whole(state.wire, &call, script.words),
+    };
+    Ok(json(StatusCode::OK, whole))
 }
 
 /// 500 for the scripted share, spread evenly; 429 over the rate.
@@ -107,29 +143,41 @@ fn json(status: StatusCode, text: String) -> Response<Body> {
     response
 }
 
-fn stream(state: &Arc<State>, script: Script, call: Call, number: usize) -> Response<Body> {
+/// What a stream consists of.
+fn events(state: &State, script: &Script, call: &Call) -> Vec<Bytes> {
+    if let Some(raw) = script.raw {
+        return raw.chunks(RAW_PIECE_BYTES).map(Bytes::from_static).collect();
+    }
+    let events = if script.tool_calls && check::wants_calls(state.wire, &call.body) {
+        answer::call_events(state.wire, call, script.words)
+    } else {
+        answer::events(state.wire, call, script.words)
+    };
+    events.into_iter().map(Bytes::from).collect()
+}
+
+fn stream(answering: Answering, script: Script, call: &Call) -> Response<Body> {
     let (sender, receiver) = mpsc::channel::<Bytes>(1);
-    let state = Arc::clone(state);
+    let events = events(&answering.state, &script, call);
     tokio::spawn(async move {
-        let events = answer::events(state.wire, &call, script.words);
         let last = events.len();
         for (at, event) in events.into_iter().enumerate() {
             if script.cut_after.is_some_and(|words| at > words as usize) {
                 return;
             }
             if !script.word_gap.is_zero() {
-                tokio::time::sleep(script.word_gap).await;
+                tokio::select! {
+                    () = tokio::time::sleep(script.word_gap) => {}
+                    () = sender.closed() => return,
+                }
             }
             if at + 1 == last {
-                state.with_calls(|calls| {
-                    calls[number].output_tokens = u64::from(script.words);
-                    calls[number].ending = Ending::Whole;
-                });
+                answering.end(Ending::Whole, script.words);
             }
-            if sender.send(event.into()).await.is_err() {
-                state.with_calls(|calls| calls[number].ending = Ending::Open);
-                return;
+            if sender.send(event).await.is_err() {
+                return answering.end(Ending::Lost, 0);
             }
+            answering.note(|call| call.sent_events += 1);
         }
     });
     let frames = futures_util::stream::unfold(receiver, |mut receiver| async move {

@@ -61,6 +61,17 @@ proptest! {
     }
 
     #[test]
+    fn a_string_ends_where_it_should(text in prop::collection::vec(prop::sample::select(vec!["a", "\u{20}", "!", "#", "[", "]", "é", "\\n", "\\\"", "\u{7f}", "\u{2028}"]), 0..150), bad in prop::option::of(0_u8..0x20)) {
+        let inner = text.concat();
+        let mut body = format!("\"{inner}\",");
+        prop_assert_eq!(Cursor::new(body.as_bytes(), 1).skip().unwrap(), 0..inner.len() + 2);
+        if let Some(bad) = bad {
+            body.insert(1 + inner.len(), char::from(bad));
+            prop_assert!(Cursor::new(body.as_bytes(), 1).skip().is_err());
+        }
+    }
+
+    #[test]
     fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let mut cursor = Cursor::new(&bytes, 10);
         let _ = cursor.skip();

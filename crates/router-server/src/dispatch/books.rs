@@ -36,13 +36,15 @@ pub(super) enum Spent {
     Unknown {
         /// Output tokens seen in a stream; `None`: a whole answer that never came.
         seen_output_tokens: Option<u64>,
+        /// What a stream said of its tokens before it ended early: good for the input, too low for the output.
+        so_far: Option<Usage>,
     },
 }
 
 impl Spent {
-    /// A stream of which so many output tokens were seen.
+    /// An answer of which so many output tokens were seen, and nothing said.
     pub(super) const fn seen(tokens: u64) -> Self {
-        Self::Unknown { seen_output_tokens: Some(tokens) }
+        Self::Unknown { seen_output_tokens: Some(tokens), so_far: None }
     }
 }
 
@@ -250,11 +252,13 @@ impl Books {
         match spent {
             Spent::Reported(usage, tier) => (usage, price(&usage, tier), false),
             Spent::Nothing => (Usage::default(), Usd::ZERO, false),
-            Spent::Unknown { seen_output_tokens: None } => {
+            Spent::Unknown { seen_output_tokens: None, .. } => {
                 (Usage { input_tokens: open.input_bound, ..Usage::default() }, open.record.ceiling, true)
             }
-            Spent::Unknown { seen_output_tokens: Some(output_tokens) } => {
-                let usage = Usage { input_tokens: open.input_bound, output_tokens, ..Usage::default() };
+            Spent::Unknown { seen_output_tokens: Some(seen), so_far } => {
+                let bound = Usage { input_tokens: open.input_bound, ..Usage::default() };
+                let said = so_far.filter(|usage| usage.input_tokens > 0).unwrap_or(bound);
+                let usage = Usage { output_tokens: said.output_tokens.max(seen), ..said };
                 (usage, price(&usage, self.service_tier).min(open.record.ceiling), true)
             }
         }
@@ -313,7 +317,12 @@ impl Books {
     pub(super) fn abandon(&mut self) {
         while let Some(open) = self.open.last() {
             let attempt = AttemptNo(open.record.attempt);
-            self.close(attempt, Outcome::Cancelled, Spent::Unknown { seen_output_tokens: None }, None);
+            self.close(
+                attempt,
+                Outcome::Cancelled,
+                Spent::Unknown { seen_output_tokens: None, so_far: None },
+                None,
+            );
         }
         self.conclude("internal_error", Duration::ZERO);
     }

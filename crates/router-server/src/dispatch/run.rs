@@ -289,7 +289,10 @@ impl<'a> Run<'a> {
                     reply.body.iter().map(|piece| piece.len() as u64).sum::<u64>() / BYTES_PER_TOKEN,
                 ),
             },
-            None => spent_so_far(&mut live),
+            None => match live.stream().and_then(|stream| Some((stream.usage()?, stream.service_tier()))) {
+                Some((usage, tier)) => Spent::Reported(usage, tier),
+                None => Spent::seen(live.seen_tokens),
+            },
         };
         self.books.close(attempt, Outcome::Success, spent, None);
         let after = |now: Timestamp| now.since(done);
@@ -343,13 +346,11 @@ fn may_be_billed(fault: &Fault) -> bool {
     fault.sent && matches!(fault.kind, K::Timeout | K::Stalled | K::Truncated | K::Empty | K::BadReply)
 }
 
+/// What an attempt that did not end well has used.
 pub(super) fn spent_so_far(live: &mut Live) -> Spent {
     let seen = live.seen_tokens;
     match live.stream() {
-        Some(stream) => match stream.usage() {
-            Some(usage) => Spent::Reported(usage, stream.service_tier()),
-            None => Spent::seen(seen),
-        },
-        None => Spent::Unknown { seen_output_tokens: None },
+        Some(stream) => Spent::Unknown { seen_output_tokens: Some(seen), so_far: stream.usage() },
+        None => Spent::Unknown { seen_output_tokens: None, so_far: None },
     }
 }
