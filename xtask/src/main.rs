@@ -1,10 +1,11 @@
-//! The project's own commands: `cargo xtask tidy | schemas | catalog | ci`. No shell scripts, no Makefile.
+//! The project's own commands: `cargo xtask tidy | schemas | catalog | bench | ci`. No shell scripts, no Makefile.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "these commands talk to the person who ran them"
 )]
 
+mod bench;
 mod catalog;
 mod ci;
 mod prove;
@@ -48,6 +49,11 @@ enum Command {
     },
     /// The long forms of what CI shows in short: 500 real prompts, 50 kills, 10,000 simulated seeds.
     Prove(prove::Arguments),
+    /// Measure the router's processor time per request beside a bare hyper pass-through.
+    Bench(bench::Arguments),
+    /// A program of the benchmark, started by it.
+    #[command(hide = true, subcommand)]
+    BenchPart(bench::Part),
     /// Everything a change must pass: format, clippy, tidy, schemas, tests. Stops at the first failure.
     Ci,
 }
@@ -70,6 +76,8 @@ fn run(command: &Command) -> Result<()> {
         Command::Catalog { facts: Some(facts) } => catalog::make(root, facts),
         Command::Catalog { facts: None } => catalog::check(root),
         Command::Prove(arguments) => prove::run(root, arguments),
+        Command::Bench(arguments) => bench::run(root, arguments),
+        Command::BenchPart(part) => bench::part(part),
         Command::Ci => ci::run(root),
     }
 }

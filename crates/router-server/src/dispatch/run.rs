@@ -1,6 +1,7 @@
 //! Events in, actions out: drives the failover machine of one request.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use router_core::record::log::LogEvent;
 use router_core::select::{Decision, DecisionInput, DeploymentView};
 use router_core::time::Timestamp;
 use router_providers::exchange::{Fault, Item, JsonReply};
+use smallvec::{SmallVec, smallvec};
 
 use super::admit::Admission;
 use super::answer::{Answer, Gone};
@@ -42,6 +44,9 @@ pub(super) enum End {
     /// The server ends before the answer did.
     ShuttingDown,
 }
+
+/// What happened; at most two at once.
+type Events = SmallVec<[Event; 2]>;
 
 /// A request being served.
 pub(super) struct Run<'a> {
@@ -93,32 +98,34 @@ impl<'a> Run<'a> {
 
     /// Decides, then performs until the machine says that it is over.
     pub(super) async fn serve(mut self) {
+        match self.decide() {
+            Ok(machine) => {
+                let end = self.drive(machine).await;
+                self.finish(end).await;
+            }
+            Err(error) => self.refuse(error).await,
+        }
+    }
+
+    /// What a decision is made from is gone when this returns: it is large, and nobody needs it while waiting.
+    fn decide(&mut self) -> Result<Failover, ApiError> {
         let shared = &self.worker.shared;
         let Asked { arrival, request, key, .. } = self.asked;
         let board = shared.state.view(self.engine, arrival.seed(), arrival.received);
         let input = decision_input(self.engine, request, *key, *arrival, board);
-        let decision = match self.engine.decide(&input) {
-            Ok(decision) => decision,
-            Err(error) => return self.refuse(error).await,
-        };
+        let decision = self.engine.decide(&input)?;
         self.books.decided(&decision);
         if shared.log.is_on() {
-            shared.log.append(&LogEvent::decision(
-                self.asked.arrival.id,
-                &self.engine.compiled,
-                &input,
-                &decision,
-            ));
+            shared.log.append(&LogEvent::decision(arrival.id, &self.engine.compiled, &input, &decision));
         }
         if decision.plan.ranked.is_empty() && decision.plan.deferred.is_empty() {
-            return self.refuse(self.engine.nobody(&decision)).await;
+            return Err(self.engine.nobody(&decision));
         }
         shared.state.deposit_retry(input.now);
         let machine = self.machine(&input, &decision);
         self.view = input.board;
         self.decision = Some(decision);
-        let end = self.drive(machine).await;
-        self.finish(end).await;
+        Ok(machine)
     }
 
     fn machine(&self, input: &DecisionInput, decision: &Decision) -> Failover {
@@ -221,36 +228,36 @@ impl<'a> Run<'a> {
     /// Waits for the client to leave, the attempt to move, or the time asked for. A committed stream is forwarded here
     /// without asking the machine about every chunk; while a slow client has no room, no more of it is read, but time and
     /// the client are still watched.
-    async fn wait(&mut self) -> Vec<Event> {
+    async fn wait(&mut self) -> Events {
         let shared = &self.worker.shared;
         let mut abort = shared.abort.clone();
         // Both are set once, not for every chunk.
-        let mut aborted = std::pin::pin!(abort.wait_for(|abort| *abort));
-        let mut timer = std::pin::pin!(at(self.wake.map(|at| shared.clock.instant(at))));
+        let mut aborted = pin!(abort.wait_for(|abort| *abort));
+        let mut timer = pin!(at(self.wake.map(|at| shared.clock.instant(at))));
         loop {
             let room = !self.answer.is_full();
             let step = tokio::select! {
                 biased;
-                moved = self.answer.moved() => match moved {
-                    Ok(()) => continue,
-                    Err(Gone) => return vec![Event::ClientGone],
-                },
                 // Before the attempt: a deadline that comes with its time limit is not the deployment's failure.
                 () = timer.as_mut() => {
                     self.wake = None;
-                    return vec![Event::Timer];
+                    return smallvec![Event::Timer];
                 }
                 step = next(&mut self.live), if room => step,
+                moved = self.answer.moved() => match moved {
+                    Ok(()) => continue,
+                    Err(Gone) => return smallvec![Event::ClientGone],
+                },
                 _ = aborted.as_mut() => {
                     self.aborted = true;
-                    return vec![Event::ClientGone];
+                    return smallvec![Event::ClientGone];
                 }
             };
             let Some(attempt) = self.live.as_ref().map(|l| l.attempt) else { continue };
             match step {
                 Step::Item(item) if self.committed => {
                     if self.answer.send(item.bytes).is_err() {
-                        return vec![Event::ClientGone];
+                        return smallvec![Event::ClientGone];
                     }
                 }
                 Step::Item(item) => {
@@ -261,16 +268,16 @@ impl<'a> Run<'a> {
                         self.held = Some(item);
                     }
                     if let Some(seen) = seen {
-                        return vec![Event::Visible(attempt, seen)];
+                        return smallvec![Event::Visible(attempt, seen)];
                     }
                 }
-                Step::Done => return vec![Event::Ended(attempt)],
+                Step::Done => return smallvec![Event::Ended(attempt)],
                 Step::Whole(reply) => {
                     self.books.first_byte(attempt);
                     self.whole = Some(reply);
-                    return vec![Event::Visible(attempt, Seen::Text), Event::Ended(attempt)];
+                    return smallvec![Event::Visible(attempt, Seen::Text), Event::Ended(attempt)];
                 }
-                Step::Failed(fault) => return vec![self.failed(attempt, fault)],
+                Step::Failed(fault) => return smallvec![self.failed(attempt, fault)],
             }
         }
     }
@@ -295,11 +302,11 @@ impl<'a> Run<'a> {
     }
 
     /// The one exit of a request that was decided.
-    async fn finish(mut self, end: End) {
+    async fn finish(&mut self, end: End) {
         match end {
             End::Finish(Finish::Answered(attempt)) => self.answered(attempt).await,
             End::Finish(Finish::ClientGone) if !self.aborted => {
-                self.books.conclude("cancelled", Duration::ZERO);
+                self.books.conclude("cancelled");
             }
             other => {
                 let other = if self.aborted { End::ShuttingDown } else { other };
@@ -324,9 +331,7 @@ impl<'a> Run<'a> {
                 None => Spent::seen(live.seen_tokens),
             },
         };
-        self.books.close(attempt, Outcome::Success, spent, None);
-        let after = |now: Timestamp| now.since(done);
-        self.books.conclude("success", after(self.worker.shared.clock.now()));
+        self.books.succeed(attempt, spent, done);
         let sent = if let Some(reply) = self.whole.take() {
             self.answer.whole(head::whole(self.engine, self.asked, self.books, live.deployment, reply))
         } else if let Some(stream) = live.stream() {
@@ -340,7 +345,7 @@ impl<'a> Run<'a> {
     }
 
     async fn refuse(&mut self, error: ApiError) {
-        self.books.conclude(error.code, Duration::ZERO);
+        self.books.conclude(error.code);
         self.answer.fail(self.asked, error).await;
     }
 }
