@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use hyper::HeaderMap;
 use hyper::body::{Body as _, Incoming};
+use hyper::header::EXPECT;
 
 use crate::error::ApiError;
 
@@ -12,15 +14,30 @@ use crate::error::ApiError;
 ///
 /// # Errors
 /// 413 over `limit_bytes` (announced or met), 408 when it takes longer than `within`, 400 when the client breaks off.
-pub(crate) async fn read(body: Incoming, limit_bytes: usize, within: Duration) -> Result<Bytes, ApiError> {
+pub(crate) async fn read(
+    mut body: Incoming,
+    headers: &HeaderMap,
+    limit_bytes: usize,
+    within: Duration,
+) -> Result<Bytes, ApiError> {
     let too_large =
         || ApiError::new("request_too_large", format!("the body is larger than {limit_bytes} bytes"));
-    if body.size_hint().lower() > limit_bytes as u64 {
+    let announced = body.size_hint().lower() > limit_bytes as u64;
+    // Who asks first has sent nothing yet.
+    if announced && headers.contains_key(EXPECT) {
         return Err(too_large());
     }
-    match tokio::time::timeout(within, gather(body, limit_bytes)).await {
+    let read = async {
+        let gathered = if announced { None } else { gather(&mut body, limit_bytes).await? };
+        if gathered.is_none() {
+            discard(&mut body, limit_bytes.saturating_mul(DISCARDED)).await;
+        }
+        Ok::<_, hyper::Error>(gathered)
+    };
+    match tokio::time::timeout(within, read).await {
         Ok(Ok(Some(bytes))) => Ok(bytes),
         Ok(Ok(None)) => Err(too_large()),
+        Err(_) if announced => Err(too_large()),
         Ok(Err(error)) => Err(ApiError::new("invalid_request", format!("the body broke off: {error}"))),
         Err(_) => Err(ApiError::new(
             "request_timeout",
@@ -29,8 +46,23 @@ pub(crate) async fn read(body: Incoming, limit_bytes: usize, within: Duration) -
     }
 }
 
+/// How many times the limit of a body that is too large is read on, so that its sender comes to read the answer: most
+/// clients send all of a body before they look for one, and would only see a broken connection.
+const DISCARDED: usize = 4;
+
+/// Reads on and forgets. What goes wrong meanwhile changes nothing.
+async fn discard(body: &mut Incoming, most_bytes: usize) {
+    let mut seen = 0_usize;
+    while let Some(Ok(frame)) = body.frame().await {
+        seen = seen.saturating_add(frame.data_ref().map_or(0, Bytes::len));
+        if seen > most_bytes {
+            return;
+        }
+    }
+}
+
 /// `None`: over the limit. A body that comes in one piece is not copied.
-async fn gather(mut body: Incoming, limit_bytes: usize) -> Result<Option<Bytes>, hyper::Error> {
+async fn gather(body: &mut Incoming, limit_bytes: usize) -> Result<Option<Bytes>, hyper::Error> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
