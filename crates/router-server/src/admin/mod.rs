@@ -100,7 +100,7 @@ impl Admin {
             "loaded_at": engine.loaded_at.rfc3339(),
             "source": self.control.source.to_string(),
             "rules": engine.compiled.rules.iter().map(|r| &*r.name).collect::<Vec<_>>(),
-            "tiers": engine.compiled.tiers.iter().map(|t| &*t.name).collect::<Vec<_>>(),
+            "tiers": engine.compiled.named_tiers().map(|t| &*t.name).collect::<Vec<_>>(),
         });
         respond::json(StatusCode::OK, text.to_string())
     }

@@ -122,8 +122,11 @@ fn expand(text: &str, sources: &dyn Sources) -> Result<String, Failure> {
             let end = after.find('}').ok_or(Failure::Unclosed)?;
             out.push_str(&lookup(&after[..end], sources)?);
             rest = &after[end + 1..];
-        } else {
+        } else if rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+            // `$NAME` is a slip; a dollar before anything else (the end of a regular expression) can mean nothing here.
             return Err(Failure::Stray);
+        } else {
+            out.push('$');
         }
     }
     out.push_str(rest);
@@ -185,6 +188,8 @@ mod tests {
         check("${B}", Err("environment variable B is not set"));
         check("${file:/no}", Err("file /no cannot be read: no such file"));
         check("${A", Err("\"${\" without \"}\""));
+        check("^(en|fr)$", Ok("^(en|fr)$"));
+        check("$ 5", Ok("$ 5"));
         check("$A", Err("a single \"$\": write \"$$\" for a dollar sign, or \"${NAME}\""));
     }
 
