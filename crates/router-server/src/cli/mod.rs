@@ -96,7 +96,8 @@ pub fn run() -> ExitCode {
 /// What is wrong with the command line, without the usage that follows it.
 fn one_line(error: &str) -> String {
     let told = error.strip_prefix("error: ").unwrap_or(error);
-    let lines = told.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let rest = |line: &&str| line.starts_with("Usage:") || line.starts_with("For more information");
+    let lines = told.lines().map(str::trim).take_while(|line| !rest(line));
     lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
@@ -142,8 +143,8 @@ mod tests {
             check(&format!("{command} --help"), None);
             check(&format!("{command} --version"), None);
         }
-        let hint = "For more information, try '--help'.";
-        check("serve --bogus", Some(&format!("unexpected argument '--bogus' found {hint}")));
+        check("serve --bogus", Some("unexpected argument '--bogus' found"));
+        check("check --json=1", Some("unexpected value '1' for '--json' found; no more were expected"));
         let missing = "the following required arguments were not provided: --request <FILE>";
         check("explain", Some(missing));
     }

@@ -188,7 +188,7 @@ mod tests {
             assert!(!error.contains("hush") && !error.contains('\n'), "{error}");
         };
         check("keys: [{ secret: hush }\n", "line 1");
-        check("api_key: hush\n\ttabs: hush\n", "line 2");
+        check("api_key: hush\n\ttabs: hush\n", "line 1");
         check("a: hush\na: hush\n", "line 2");
         check("a: hush\n---\nb: hush\n", "line 3");
     }
