@@ -1,5 +1,7 @@
 //! Price lists: every class a provider bills, long-context and service tiers, and the cost of a usage under them.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -115,7 +117,7 @@ pub struct PriceList {
     /// Negotiated factor in parts per million: 1_000_000 = list price.
     pub factor_ppm: u32,
     /// Identifies this list in the ledger: the first 16 hex digits of the SHA-256 of its canonical JSON.
-    pub version: String,
+    pub version: Arc<str>,
 }
 
 impl PriceList {

@@ -11,6 +11,7 @@ mod dispatch;
 mod engine;
 mod error;
 mod explain;
+mod ids;
 mod ingress;
 mod respond;
 mod running;

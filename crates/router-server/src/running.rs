@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::{Loaded, Source, Unusable, load};
 use crate::control::{Control, Reloaded, say};
 use crate::engine::Engine;
+use crate::ids::Ids;
 use crate::ingress::{self, Listening};
 use crate::state::State;
 use crate::telemetry::log::{DecisionLog, Destination, LogWriter};
@@ -283,6 +284,7 @@ fn worker(parts: &Parts, loaded: &Loaded, n: usize) -> Result<Arc<Worker>, Start
         http: HttpTransport::new().map_err(|e| StartError::Transport(e.to_string()))?,
         simulated,
         segment: parts.spool.segment(thread)?,
+        ids: Ids::default(),
     }))
 }
 

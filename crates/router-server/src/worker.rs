@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::clock::Clock;
 use crate::engine::Engine;
+use crate::ids::Ids;
 use crate::state::State;
 use crate::telemetry::log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
@@ -91,4 +92,6 @@ pub(crate) struct Worker {
     pub(crate) simulated: Option<SimulatedTransport>,
     /// This thread's part of the spool.
     pub(crate) segment: Segment,
+    /// Ids of the requests it serves.
+    pub(crate) ids: Ids,
 }

@@ -93,7 +93,7 @@ prop_compose! {
     ) -> PriceList {
         let long = long.into_iter().map(|(above_input_tokens, rates)| LongContext { above_input_tokens, rates });
         PriceList { base, long_context: long.collect(), service_tiers: tiers, per_request: Usd::from_nano(fee),
-            factor_ppm, version: String::new() }
+            factor_ppm, version: "".into() }
     }
 }
 

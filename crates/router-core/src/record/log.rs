@@ -272,13 +272,7 @@ impl JsonSchema for Uuid {
 
 /// The canonical text of a request id, through a buffer on the stack.
 fn hyphenated<S: Serializer>(id: &RequestId, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut text = [b'-'; 36];
-    let places = text.iter_mut().enumerate().filter(|(at, _)| !matches!(at, 8 | 13 | 18 | 23));
-    for (digit, (_, place)) in places.enumerate() {
-        let nibble = (id.0 >> (124 - 4 * digit)) & 0xf;
-        *place = b"0123456789abcdef"[nibble as usize];
-    }
-    serializer.serialize_str(std::str::from_utf8(&text).unwrap_or_default())
+    serializer.serialize_str(id.text(&mut [0; 36]))
 }
 
 #[cfg(test)]

@@ -19,4 +19,4 @@ pub use decide::decide;
 pub use decision::{Decision, Detail, Reason, RoutePlan, ScoreParts, Verdict, VerdictKind};
 pub use explain::rules_passed_over;
 pub use input::{DecisionInput, DeploymentState, DeploymentView, Hashes};
-pub use target::{AUTO, Target, may_ask, resolve};
+pub use target::{AUTO, Target, may_ask, reads, resolve};

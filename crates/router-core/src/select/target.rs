@@ -1,6 +1,8 @@
 //! What a requested name means, and whether a key may ask for it and be answered by what.
 
 use super::set::Set;
+use crate::attributes::AttributeSet;
+use crate::chat::RequestOptions;
 use crate::compiled::{Compiled, DeploymentIdx, Model};
 
 /// The name by which the rules decide.
@@ -51,6 +53,27 @@ pub fn may_ask(compiled: &Compiled, name: &str, key_models: &[String]) -> bool {
         }
         Some(Target::Model(_)) | None => false,
     }
+}
+
+/// Of the attributes a classifier computes, those that deciding on this request reads. All that the configuration reads
+/// where rules may be asked, be it for a fallback; where there is only a choice between named deployments, the answer's
+/// expected length, which their cost comes from; nothing where there is no choice and no limit on the cost.
+pub fn reads(compiled: &Compiled, name: &str, options: &RequestOptions) -> AttributeSet {
+    let own = resolve(compiled, name);
+    let of_model = match own {
+        Some(Target::Model(model)) => &*model.fallbacks,
+        _ => &[],
+    };
+    let more = of_model.iter().chain(&options.fallbacks).filter_map(|name| resolve(compiled, name));
+    let mut choice = options.max_cost_usd.is_some();
+    for target in own.into_iter().chain(more) {
+        match target {
+            Target::Auto(_) => return compiled.reads & AttributeSet::CLASSIFIED,
+            Target::Model(model) => choice |= model.deployments.len() > 1,
+            Target::Deployment(_) => {}
+        }
+    }
+    if choice { AttributeSet::EXPECTED_OUTPUT_TOKENS } else { AttributeSet::empty() }
 }
 
 /// The deployments that may answer a key limited to `key_models`; `None`: all.

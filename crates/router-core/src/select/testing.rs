@@ -164,7 +164,7 @@ fn bare(deployments: Vec<Deployment>) -> Compiled {
         models: std::collections::BTreeMap::new(),
         tiers: Vec::new(),
         rules: Vec::new(),
-        reads: AttributeSet::empty(),
+        reads: AttributeSet::all(),
         selection,
         reliability: reliability(),
         keys: Vec::new(),

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::testing::{compiled, input_on, plan};
 use super::*;
+use crate::attributes::AttributeSet;
 use crate::compiled::Compiled;
 
 /// Every case: a request, the plan (`ranked | deferred`), and then the reasons against, `id reason (detail)`, by id.
@@ -58,6 +59,59 @@ fn consistent(compiled: &Compiled, input: &DecisionInput, decision: &Decision) {
         assert!(decision.verdict(first).unwrap().propensity > 0.0, "what was chosen could be chosen");
     }
     assert_eq!(&decide(compiled, input), decision, "same arguments, same decision");
+    let unread = decide(compiled, &without_unread(compiled, input));
+    assert_eq!(
+        (&unread.plan, &unread.rule),
+        (&decision.plan, &decision.rule),
+        "what is not read decides nothing"
+    );
+}
+
+/// The same request as it is when only what `reads` says is classified.
+fn without_unread(compiled: &Compiled, input: &DecisionInput) -> DecisionInput {
+    let read = reads(compiled, input.attributes.model.as_deref().unwrap_or(AUTO), &input.options);
+    let mut input = input.clone();
+    let found = &mut input.attributes;
+    found.language = found.language.take().filter(|_| read.contains(AttributeSet::LANGUAGE));
+    found.task = found.task.filter(|_| read.contains(AttributeSet::TASK));
+    found.topic = found.topic.filter(|_| read.contains(AttributeSet::TOPIC));
+    found.complexity_score = found.complexity_score.filter(|_| read.contains(AttributeSet::COMPLEXITY_SCORE));
+    found.confidence = found.confidence.filter(|_| read.contains(AttributeSet::CONFIDENCE));
+    found.expected_output_tokens =
+        found.expected_output_tokens.filter(|_| read.contains(AttributeSet::EXPECTED_OUTPUT_TOKENS));
+    input
+}
+
+#[test]
+fn only_what_decides_is_classified() {
+    let compiled = compiled(
+        "a/x in=1 out=1
+         b/y in=2 out=2
+         tier t a/x b/y
+         model one a/x
+         model two a/x b/y
+         model ruled a/x b/y rules
+         model falls a/x fallbacks=ruled
+         set default_tier=t",
+    );
+    let compiled = Compiled { reads: AttributeSet::TASK | AttributeSet::EXPECTED_OUTPUT_TOKENS, ..compiled };
+    let (all, length) = (compiled.reads, AttributeSet::EXPECTED_OUTPUT_TOKENS);
+    for (words, expected) in [
+        ("model=auto", all),
+        ("model=ruled", all),
+        ("model=falls", all),
+        ("model=a/x fallbacks=auto", all),
+        ("model=two", length),
+        ("model=one fallbacks=two", length),
+        ("model=one max_cost=1", length),
+        ("model=one", AttributeSet::empty()),
+        ("model=one fallbacks=b/y", AttributeSet::empty()),
+        ("model=a/x", AttributeSet::empty()),
+    ] {
+        let input = input_on(words, Some(&compiled));
+        let name = input.attributes.model.as_deref().unwrap();
+        assert_eq!(reads(&compiled, name, &input.options), expected, "{words}");
+    }
 }
 
 #[test]

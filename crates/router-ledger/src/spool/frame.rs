@@ -15,15 +15,15 @@ pub(crate) fn seed(instance: &str, file_name: &str) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(instance.as_bytes()), file_name.as_bytes())
 }
 
-/// Writes one frame into `out`, replacing what it held. False: the record is too long for a frame.
+/// Appends one frame to `out`. False: the record is too long for a frame.
 pub(crate) fn write(record: &router_core::record::LedgerRecord, seed: u32, out: &mut Vec<u8>) -> bool {
-    out.clear();
+    let start = out.len();
     out.extend_from_slice(&[0; HEADER_BYTES]);
     out.push(codec::VERSION);
     codec::encode(record, out);
-    let (Ok(length), Some((header, body))) =
-        (u32::try_from(out.len() - HEADER_BYTES), out.split_first_chunk_mut::<HEADER_BYTES>())
-    else {
+    let len = out.len() - start;
+    let frame = out.get_mut(start..).and_then(|frame| frame.split_first_chunk_mut::<HEADER_BYTES>());
+    let (Ok(length), Some((header, body))) = (u32::try_from(len - HEADER_BYTES), frame) else {
         return false;
     };
     let length = length.to_le_bytes();
@@ -31,7 +31,7 @@ pub(crate) fn write(record: &router_core::record::LedgerRecord, seed: u32, out: 
     for (to, from) in header.iter_mut().zip(length.into_iter().chain(sum)) {
         *to = from;
     }
-    out.len() <= MAX_FRAME_BYTES
+    len <= MAX_FRAME_BYTES
 }
 
 fn checksum(seed: u32, length: [u8; 4], body: &[u8]) -> u32 {

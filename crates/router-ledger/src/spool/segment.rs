@@ -1,4 +1,4 @@
-//! Appending: one record, one `write`. The files of one thread in order; reading them is the reader's business.
+//! Appending: one record, or several that belong together, in one `write`. The files of one thread in order; reading them is the reader's business.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -28,8 +28,8 @@ struct Tail {
     file: File,
     seed: u32,
     end: Place,
-    /// The frame being written; kept for its memory.
-    frame: Vec<u8>,
+    /// The frames being written; kept for their memory.
+    frames: Vec<u8>,
 }
 
 impl Segment {
@@ -45,6 +45,14 @@ impl Segment {
     /// `Closed` after a clean stop. Whatever the error, nothing of the record is kept. When an `open` is refused, the
     /// records that would end that attempt must not be appended either.
     pub fn append(&self, record: &LedgerRecord) -> Result<(), Error> {
+        self.append_all(std::slice::from_ref(record))
+    }
+
+    /// The same for several records: all of them, or none.
+    ///
+    /// # Errors
+    /// As [`Segment::append`].
+    pub fn append_all(&self, records: &[LedgerRecord]) -> Result<(), Error> {
         let mut tail = self.series.tail();
         if self.spool.closed.load(Ordering::Acquire) {
             return Err(closed());
@@ -53,14 +61,17 @@ impl Segment {
         if tail.end.offset >= self.spool.options.segment_bytes {
             *tail = Tail::create(&self.spool, self.series.number, tail.end.file + 1)?;
         }
-        if !frame::write(record, tail.seed, &mut tail.frame) {
-            let text = format!("a ledger record of {} bytes is too long", tail.frame.len());
-            return Err(Error::new(ErrorKind::Invalid, text));
+        tail.frames.clear();
+        for record in records {
+            if !frame::write(record, tail.seed, &mut tail.frames) {
+                let text = format!("a ledger record makes {} bytes: too long", tail.frames.len());
+                return Err(Error::new(ErrorKind::Invalid, text));
+            }
         }
-        self.spool.reserve(record, tail.frame.len() as u64)?;
+        self.spool.reserve(records, tail.frames.len() as u64)?;
         let done = tail.write(self.spool.options.durability);
         done.map_err(|e| {
-            self.spool.bytes.fetch_sub(tail.frame.len() as u64, Ordering::Relaxed);
+            self.spool.bytes.fetch_sub(tail.frames.len() as u64, Ordering::Relaxed);
             let path = self.spool.dir.join(file_name(self.series.number, tail.end.file));
             tail.undo(&self.spool, self.series.number);
             Error::io("append to", &path, e)
@@ -70,11 +81,9 @@ impl Segment {
 
 impl Shared {
     /// Counts bytes about to be written, or refuses them.
-    fn reserve(&self, record: &LedgerRecord, len: u64) -> Result<(), Error> {
-        let limit = match record {
-            LedgerRecord::Open(_) => self.options.max_bytes,
-            LedgerRecord::Close(_) | LedgerRecord::Request(_) => self.options.max_bytes.saturating_mul(2),
-        };
+    fn reserve(&self, records: &[LedgerRecord], len: u64) -> Result<(), Error> {
+        let opens = records.iter().any(|record| matches!(record, LedgerRecord::Open(_)));
+        let limit = if opens { self.options.max_bytes } else { self.options.max_bytes.saturating_mul(2) };
         if self.bytes.fetch_add(len, Ordering::Relaxed) + len <= limit {
             return Ok(());
         }
@@ -111,17 +120,17 @@ impl Tail {
             file: opened,
             seed: frame::seed(&spool.instance, &name),
             end: Place { file, offset: 0 },
-            frame: Vec::with_capacity(512),
+            frames: Vec::with_capacity(512),
         })
     }
 
     fn write(&mut self, durability: Durability) -> std::io::Result<()> {
         // `write_all` is one `write` unless the disk fills up in the middle of it.
-        self.file.write_all(&self.frame)?;
+        self.file.write_all(&self.frames)?;
         if durability == Durability::Power {
             self.file.sync_data()?;
         }
-        self.end.offset += self.frame.len() as u64;
+        self.end.offset += self.frames.len() as u64;
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use router_core::attempt::Outcome;
-use router_core::record::LedgerRecord;
+use router_core::record::{LedgerRecord, OpenRecord};
 
 use super::reader::{Reader, Reading, Scratch};
 use super::{Durability, Place, Spool, SpoolOptions, list};
@@ -45,6 +45,22 @@ fn read_all(reader: &mut Reader, end: Place) -> (Vec<LedgerRecord>, Reading) {
             return (records, sum);
         }
     }
+}
+
+#[test]
+fn records_that_belong_together_are_in_it_together_or_not_at_all() {
+    let root = tempfile::tempdir().unwrap();
+    let spool = spool(root.path(), SpoolOptions::default());
+    let segment = spool.segment(0).unwrap();
+    segment.append_all(&some_records()).unwrap();
+    let before = spool.bytes();
+    let LedgerRecord::Open(huge) = open(3, 1) else { unreachable!("made so") };
+    let huge = LedgerRecord::Open(OpenRecord { tags: vec!["x".repeat(4_096).into(); 32], ..huge });
+    let refused = segment.append_all(&[close(2, 1, Outcome::Success, 1), huge]).unwrap_err();
+    assert_eq!((refused.kind(), spool.bytes()), (ErrorKind::Invalid, before));
+    segment.append(&close(2, 1, Outcome::Success, 2)).unwrap();
+    let (read, _) = read_dead(spool.dir());
+    assert_eq!(read, [some_records(), vec![close(2, 1, Outcome::Success, 2)]].concat());
 }
 
 fn some_records() -> Vec<LedgerRecord> {

@@ -32,8 +32,8 @@ const POOL_IDLE: Duration = Duration::from_secs(50);
 /// Idle connections kept per host.
 const POOL_MAX_IDLE_PER_HOST: usize = 256;
 
-/// Most response headers, and most bytes buffered while reading them.
-const MAX_HEADERS: usize = 128;
+/// Most bytes buffered while reading response headers. Their number has hyper's own limit, 100: another one would make it
+/// take memory from the heap for every answer.
 const MAX_BUFFER_BYTES: usize = 128 * 1024;
 
 /// Connect limit for a connection nobody awaits any more.
@@ -90,7 +90,6 @@ impl HttpTransport {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
             .pool_max_idle_per_host(POOL_MAX_IDLE_PER_HOST)
-            .http1_max_headers(MAX_HEADERS)
             .http1_max_buf_size(MAX_BUFFER_BYTES)
             .retry_canceled_requests(true)
             .build(Bounded(https));

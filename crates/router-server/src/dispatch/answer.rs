@@ -44,6 +44,14 @@ impl Answer {
         }
     }
 
+    /// The same once a stream was started, while it is being sent.
+    pub(super) async fn left(&self) {
+        match &self.phase {
+            Phase::Streaming(body) => body.closed().await,
+            Phase::Waiting(_) | Phase::Done => std::future::pending().await,
+        }
+    }
+
     /// A whole answer.
     pub(super) fn whole(&mut self, response: Response<Body>) -> Result<(), Gone> {
         match std::mem::replace(&mut self.phase, Phase::Done) {

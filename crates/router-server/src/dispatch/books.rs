@@ -1,7 +1,7 @@
 //! A request's accounts: opened before an attempt's first byte goes upstream, closed before the client sees the end,
 //! concluded once. They outlive a panic of the code that serves.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use router_core::attempt::Outcome;
@@ -23,6 +23,10 @@ use crate::engine::Engine;
 use crate::ingress::Asked;
 use crate::telemetry::metrics::RequestDone;
 use crate::worker::Worker;
+
+/// Words of every request's records, made once.
+static SUCCESS: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("success"));
+static NOTHING: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
 
 /// What an attempt is known to have used.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +100,7 @@ impl Books {
             client_request_id: asked.client_request_id.clone(),
             rule: None,
             deployment: None,
-            outcome: Arc::from(""),
+            outcome: Arc::clone(&NOTHING),
             attempts: 0,
             usage: Usage::default(),
             cost: Usd::ZERO,
@@ -160,10 +164,10 @@ impl Books {
             price_version: deployment
                 .price
                 .as_ref()
-                .map_or_else(|| Arc::from(""), |p| Arc::from(p.version.as_str())),
+                .map_or_else(|| Arc::clone(&NOTHING), |p| Arc::clone(&p.version)),
             simulated: deployment.simulated,
         };
-        let written = self.append(&LedgerRecord::Open(record.clone()));
+        let written = self.append(&[LedgerRecord::Open(record.clone())]);
         let Taken { permit, hold, bound } = taken;
         let input_bound = bound.input_tokens;
         self.open.push(OpenAttempt { record, deployment: at, permit, hold, first_byte: None, input_bound });
@@ -206,7 +210,20 @@ impl Books {
         spent: Spent,
         retry_after: Option<Duration>,
     ) {
-        let Some(place) = self.open.iter().position(|o| o.record.attempt == attempt.0) else { return };
+        if let Some(record) = self.end(attempt, outcome, spent, retry_after) {
+            self.append(&[LedgerRecord::Close(record)]);
+        }
+    }
+
+    /// Everything of `close` but the record in the spool, which it returns.
+    fn end(
+        &mut self,
+        attempt: AttemptNo,
+        outcome: Outcome,
+        spent: Spent,
+        retry_after: Option<Duration>,
+    ) -> Option<CloseRecord> {
+        let place = self.open.iter().position(|o| o.record.attempt == attempt.0)?;
         let open = self.open.swap_remove(place);
         let now = self.worker.shared.clock.now();
         let engine = Arc::clone(&self.engine);
@@ -243,7 +260,7 @@ impl Books {
             self.price_version = Some(Arc::clone(&opened.price_version));
             self.request.first_byte_ms = first_byte.map(|at| millis(at.since(self.request.at)));
         }
-        self.append(&LedgerRecord::Close(record));
+        Some(record)
     }
 
     fn settle(&self, open: &OpenAttempt, deployment: &Deployment, spent: Spent) -> (Usage, Usd, bool) {
@@ -284,26 +301,41 @@ impl Books {
         self.sent_at.unwrap_or_else(|| self.worker.shared.clock.now()).since(self.request.at)
     }
 
-    /// Writes the request's end; `after` is our own time since the provider's last byte. Called once, before the client
-    /// sees the end of its answer.
-    pub(super) fn conclude(&mut self, outcome: &str, after: Duration) {
+    /// Writes the attempt that answered and the request's end, which happened when the provider's last byte had come.
+    /// Before the client sees the end of its answer.
+    pub(super) fn succeed(&mut self, attempt: AttemptNo, spent: Spent, last_byte: Timestamp) {
+        let closed = self.end(attempt, Outcome::Success, spent, None);
+        self.write_end(&SUCCESS, Some(last_byte), closed);
+    }
+
+    /// Writes the end of a request that got no answer. Before the client sees it.
+    pub(super) fn conclude(&mut self, outcome: &str) {
+        self.write_end(&Arc::from(outcome), None, None);
+    }
+
+    /// Once per request.
+    fn write_end(&mut self, outcome: &Arc<str>, last_byte: Option<Timestamp>, closed: Option<CloseRecord>) {
         if std::mem::replace(&mut self.concluded, true) {
             return;
         }
         let shared = Arc::clone(&self.worker.shared);
         self.request.ended = shared.clock.now();
-        self.request.outcome = outcome.into();
+        self.request.outcome = Arc::clone(outcome);
+        let after = last_byte.map_or(Duration::ZERO, |at| self.request.ended.since(at));
         let overhead = self.overhead() + after;
         self.request.overhead_us = u32::try_from(overhead.as_micros()).unwrap_or(u32::MAX);
         self.request.reference_cost = self.engine.reference_cost(&self.request, self.service_tier);
-        self.append(&LedgerRecord::Request(self.request.clone()));
+        let request = LedgerRecord::Request(self.request.clone());
+        match closed {
+            Some(closed) => self.append(&[LedgerRecord::Close(closed), request]),
+            None => self.append(&[request]),
+        };
         if shared.log.is_on() {
             shared.log.append(&LogEvent::request(&self.request, self.price_version.as_deref()));
         }
-        let nobody = Arc::from("");
         shared.metrics.request_done(&RequestDone {
             model: &self.request.model,
-            deployment: self.request.deployment.as_ref().unwrap_or(&nobody),
+            deployment: self.request.deployment.as_ref().unwrap_or(&NOTHING),
             outcome: &self.request.outcome,
             seconds: self.request.ended.since(self.request.at).as_secs_f64(),
             first_byte_seconds: self.request.first_byte_ms.map(|ms| f64::from(ms) / 1e3),
@@ -324,12 +356,12 @@ impl Books {
                 None,
             );
         }
-        self.conclude("internal_error", Duration::ZERO);
+        self.conclude("internal_error");
     }
 
-    /// Whether the record is in the spool.
-    fn append(&self, record: &LedgerRecord) -> bool {
-        match self.worker.segment.append(record) {
+    /// Whether the records are in the spool.
+    fn append(&self, records: &[LedgerRecord]) -> bool {
+        match self.worker.segment.append_all(records) {
             Ok(()) => {
                 self.worker.shared.state.spool_written(true);
                 true

@@ -2,7 +2,7 @@
 
 use router_core::attributes::{AttributeSet, Attributes};
 use router_core::chat::Envelope;
-use router_core::select::{DecisionInput, DeploymentView};
+use router_core::select::{self, DecisionInput, DeploymentView};
 use router_providers::exchange;
 
 use crate::engine::Engine;
@@ -18,7 +18,8 @@ pub(crate) fn decision_input(
 ) -> DecisionInput {
     let envelope = request.envelope();
     let mut attributes = attributes(engine, envelope, key, arrival);
-    let wanted = engine.compiled.reads & AttributeSet::CLASSIFIED;
+    // Classifying costs more than all the rest of a decision: only what this one reads.
+    let wanted = select::reads(&engine.compiled, &envelope.model, &envelope.options);
     let classified = engine.chain.classify(envelope, wanted, &mut attributes);
     let key = key.map(|at| &engine.compiled.keys[at]);
     DecisionInput {

@@ -1,6 +1,7 @@
 //! Events in, actions out: drives the failover machine of one request.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use router_core::record::log::LogEvent;
 use router_core::select::{Decision, DecisionInput, DeploymentView};
 use router_core::time::Timestamp;
 use router_providers::exchange::{Fault, Item, JsonReply};
+use smallvec::{SmallVec, smallvec};
 
 use super::admit::Admission;
 use super::answer::{Answer, Gone};
@@ -40,6 +42,9 @@ pub(super) enum End {
     /// The ledger cannot take the attempt.
     LedgerUnavailable,
 }
+
+/// What happened; at most two at once.
+type Events = SmallVec<[Event; 2]>;
 
 /// A request being served.
 pub(super) struct Run<'a> {
@@ -88,32 +93,34 @@ impl<'a> Run<'a> {
 
     /// Decides, then performs until the machine says that it is over.
     pub(super) async fn serve(mut self) {
+        match self.decide() {
+            Ok(machine) => {
+                let end = self.drive(machine).await;
+                self.finish(end).await;
+            }
+            Err(error) => self.refuse(error).await,
+        }
+    }
+
+    /// What a decision is made from is gone when this returns: it is large, and nobody needs it while waiting.
+    fn decide(&mut self) -> Result<Failover, ApiError> {
         let shared = &self.worker.shared;
         let Asked { arrival, request, key, .. } = self.asked;
         let board = shared.state.view(self.engine, arrival.seed(), arrival.received);
         let input = decision_input(self.engine, request, *key, *arrival, board);
-        let decision = match self.engine.decide(&input) {
-            Ok(decision) => decision,
-            Err(error) => return self.refuse(error).await,
-        };
+        let decision = self.engine.decide(&input)?;
         self.books.decided(&decision);
         if shared.log.is_on() {
-            shared.log.append(&LogEvent::decision(
-                self.asked.arrival.id,
-                &self.engine.compiled,
-                &input,
-                &decision,
-            ));
+            shared.log.append(&LogEvent::decision(arrival.id, &self.engine.compiled, &input, &decision));
         }
         if decision.plan.ranked.is_empty() && decision.plan.deferred.is_empty() {
-            return self.refuse(self.engine.nobody(&decision)).await;
+            return Err(self.engine.nobody(&decision));
         }
         shared.state.deposit_retry(input.now);
         let machine = self.machine(&input, &decision);
         self.view = input.board;
         self.decision = Some(decision);
-        let end = self.drive(machine).await;
-        self.finish(end).await;
+        Ok(machine)
     }
 
     fn machine(&self, input: &DecisionInput, decision: &Decision) -> Failover {
@@ -207,45 +214,75 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Waits for the client to leave, the attempt to move, or the time asked for. A committed stream is forwarded here
-    /// without asking the machine about every chunk.
-    async fn wait(&mut self) -> Vec<Event> {
-        let mut abort = self.worker.shared.abort.clone();
+    /// Waits for the client to leave, the attempt to move, or the time asked for.
+    async fn wait(&mut self) -> Events {
         loop {
-            let wake = self.wake.map(|at| self.worker.shared.clock.instant(at));
-            let step = tokio::select! {
-                biased;
-                () = self.answer.gone() => return vec![Event::ClientGone],
-                // Before the attempt: a deadline that comes with its time limit is not the deployment's failure.
-                () = at(wake) => {
-                    self.wake = None;
-                    return vec![Event::Timer];
+            let step = if self.committed { self.forward().await } else { self.step().await };
+            let step = match step {
+                Ok(step) => step,
+                Err(event) => {
+                    if event == Event::Timer {
+                        self.wake = None;
+                    }
+                    return smallvec![event];
                 }
-                step = next(&mut self.live) => step,
-                _ = abort.wait_for(|abort| *abort) => return vec![Event::ClientGone],
             };
             let Some(attempt) = self.live.as_ref().map(|l| l.attempt) else { continue };
             match step {
-                Step::Item(item) if self.committed => {
-                    if self.answer.send(item.bytes).await.is_err() {
-                        return vec![Event::ClientGone];
-                    }
-                }
                 Step::Item(item) => {
                     self.books.first_byte(attempt);
                     let Some(seen) = item.seen else { continue };
                     self.held = Some(item);
-                    return vec![Event::Visible(attempt, seen)];
+                    return smallvec![Event::Visible(attempt, seen)];
                 }
-                Step::Done => return vec![Event::Ended(attempt)],
+                Step::Done => return smallvec![Event::Ended(attempt)],
                 Step::Whole(reply) => {
                     self.books.first_byte(attempt);
                     self.whole = Some(reply);
-                    return vec![Event::Visible(attempt, Seen::Text), Event::Ended(attempt)];
+                    return smallvec![Event::Visible(attempt, Seen::Text), Event::Ended(attempt)];
                 }
-                Step::Failed(fault) => return vec![self.failed(attempt, fault)],
+                Step::Failed(fault) => return smallvec![self.failed(attempt, fault)],
             }
         }
+    }
+
+    /// The attempt's next step, or what came before it.
+    async fn step(&mut self) -> Result<Step, Event> {
+        let mut abort = self.worker.shared.abort.clone();
+        let wake = self.wake_at();
+        tokio::select! {
+            biased;
+            () = self.answer.gone() => Err(Event::ClientGone),
+            // Before the attempt: a deadline that comes with its time limit is not the deployment's failure.
+            () = at(wake) => Err(Event::Timer),
+            step = next(&mut self.live) => Ok(step),
+            _ = abort.wait_for(|abort| *abort) => Err(Event::ClientGone),
+        }
+    }
+
+    /// Forwards a committed stream, without asking the machine about every chunk; returns what is no chunk of it.
+    async fn forward(&mut self) -> Result<Step, Event> {
+        let mut abort = self.worker.shared.abort.clone();
+        // Made once: a timer that is set and a listener that is entered for each chunk would cost more than the chunk.
+        let mut abort = pin!(abort.wait_for(|abort| *abort));
+        let mut wake = pin!(at(self.wake_at()));
+        let answer = &*self.answer;
+        let mut left = pin!(answer.left());
+        loop {
+            let step = tokio::select! {
+                biased;
+                () = &mut wake => return Err(Event::Timer),
+                step = next(&mut self.live) => step,
+                () = &mut left => return Err(Event::ClientGone),
+                _ = &mut abort => return Err(Event::ClientGone),
+            };
+            let Step::Item(item) = step else { return Ok(step) };
+            answer.send(item.bytes).await.map_err(|Gone| Event::ClientGone)?;
+        }
+    }
+
+    fn wake_at(&self) -> Option<tokio::time::Instant> {
+        self.wake.map(|at| self.worker.shared.clock.instant(at))
     }
 
     fn failed(&mut self, attempt: AttemptNo, fault: Fault) -> Event {
@@ -268,10 +305,10 @@ impl<'a> Run<'a> {
     }
 
     /// The one exit of a request that was decided.
-    async fn finish(mut self, end: End) {
+    async fn finish(&mut self, end: End) {
         match end {
             End::Finish(Finish::Answered(attempt)) => self.answered(attempt).await,
-            End::Finish(Finish::ClientGone) => self.books.conclude("cancelled", Duration::ZERO),
+            End::Finish(Finish::ClientGone) => self.books.conclude("cancelled"),
             other => {
                 let error = head::error(self.engine, other, &self.failed, self.worker.shared.clock.now());
                 self.refuse(error).await;
@@ -294,9 +331,7 @@ impl<'a> Run<'a> {
                 None => Spent::seen(live.seen_tokens),
             },
         };
-        self.books.close(attempt, Outcome::Success, spent, None);
-        let after = |now: Timestamp| now.since(done);
-        self.books.conclude("success", after(self.worker.shared.clock.now()));
+        self.books.succeed(attempt, spent, done);
         let sent = if let Some(reply) = self.whole.take() {
             self.answer.whole(head::whole(self.engine, self.asked, self.books, live.deployment, reply))
         } else if let Some(stream) = live.stream() {
@@ -310,7 +345,7 @@ impl<'a> Run<'a> {
     }
 
     async fn refuse(&mut self, error: ApiError) {
-        self.books.conclude(error.code, Duration::ZERO);
+        self.books.conclude(error.code);
         self.answer.fail(self.asked, error).await;
     }
 }

@@ -75,7 +75,7 @@ fn matches(pattern: &str, path: &str) -> Option<String> {
 /// Answers one request, whatever happens.
 pub(super) async fn answer(worker: Arc<Worker>, request: Request<Incoming>) -> Response<Body> {
     let received = worker.shared.clock.now();
-    let id = RequestId(uuid::Uuid::now_v7().as_u128());
+    let id = worker.ids.next(received);
     let (head, body) = request.into_parts();
     let client = &OpenaiChat;
     match serve(&worker, Arrival { id, received, client }, head, body).await {

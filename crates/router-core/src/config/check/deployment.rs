@@ -254,7 +254,7 @@ fn price_list(base: Rates, listed: Option<&Entry>, per_request: Usd, factor_ppm:
         "base": base, "long_context": long_context, "service_tiers": service_tiers,
         "per_request": per_request, "factor_ppm": factor_ppm
     }));
-    PriceList { base, long_context, service_tiers, per_request, factor_ppm, version }
+    PriceList { base, long_context, service_tiers, per_request, factor_ppm, version: version.into() }
 }
 
 fn doubts(deployment: &Deployment, entry: Option<&Entry>, path: &str, report: &mut Report) {
