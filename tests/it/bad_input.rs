@@ -16,6 +16,9 @@ const PRICE: Price = Price { input: 100_000, cached: 50_000, output: 400_000 };
 /// Bodies longer than this are refused.
 const MAX_BODY_BYTES: usize = 300_000;
 
+/// A name, a body, and the status, the code and words of the answer.
+type Case = (&'static str, Vec<u8>, (u16, &'static str, &'static str));
+
 fn start() -> (Vec<Place>, Server) {
     let places = vec![Place::new("one", "economy", Wire::OpenaiChat, PRICE)];
     let config =
@@ -69,8 +72,8 @@ fn bodies_that_are_not_requests_are_refused_with_a_pointer_and_the_server_goes_o
     let at = invalid_utf8.iter().position(|byte| *byte == b'?').unwrap();
     invalid_utf8[at] = 0xff;
     let bad = |words| (400, "invalid_request", words);
-    let cases: Vec<(&str, Vec<u8>, (u16, &str, &str))> = vec![
-        ("malformed", b"{\"model\":\"auto\",\"messages\":[".to_vec(), bad("at byte 27")),
+    let cases: Vec<Case> = vec![
+        ("malformed", b"{\"model\":\"auto\",\"messages\":[".to_vec(), bad("at byte 28")),
         ("two values", b"{} {}".to_vec(), bad("at byte 3")),
         ("empty", Vec::new(), bad("")),
         ("not JSON at all", b"hello".to_vec(), bad("JSON")),

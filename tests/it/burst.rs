@@ -30,14 +30,14 @@ fn three(upstream_rpm: u32) -> Vec<Place> {
 fn all_at_once(
     clients: usize,
     body: &Value,
-    limits: Option<Value>,
+    limits: Option<&Value>,
     upstream_rpm: u32,
 ) -> (Vec<Answer>, Vec<Place>) {
     let places = three(upstream_rpm);
     let mut config = merged(server::base(), plan::config(&places));
     config = merged(config, json!({ "selection": { "default_tier": "economy" } }));
     for deployment in config["deployments"].as_array_mut().into_iter().flatten() {
-        deployment["limits"] = limits.clone().unwrap_or_else(|| json!({}));
+        deployment["limits"] = limits.cloned().unwrap_or_else(|| json!({}));
     }
     let directory = server::directory();
     let path = directory.path().join("router.yaml");
@@ -77,7 +77,7 @@ fn five_hundred_summarisations_at_once_over_three_limited_deployments_see_no_429
     // 3 x 156 at once and 3 x 2.6 a second after that: the last of the 500 waits some 4 seconds. The upstreams' own windows
     // are a little wider, as a provider's published limit is what one configures.
     let limits = json!({ "rpm": 156, "concurrency": 48 });
-    let (answers, places) = all_at_once(500, &body, Some(limits), 200);
+    let (answers, places) = all_at_once(500, &body, Some(&limits), 200);
     assert_answered(&answers);
     plan::assert_all_valid(&places);
     let calls = plan::calls(&places);

@@ -70,9 +70,12 @@ fn what_does_not_end_within_the_drain_is_ended_and_settled() {
     while let Ok(Some(event)) = reply.event() {
         last = event;
     }
-    assert!(!last.contains("[DONE]"), "never a clean end: {last}");
+    assert!(
+        last.contains("shutting_down") && !last.contains("[DONE]"),
+        "the error event, never a clean end: {last}"
+    );
     assert!(process.wait().success(), "{}", process.log());
     let rows = ledger::read(&directory.path().join("router.db"));
-    assert_eq!((rows.requests.len(), rows.requests[0].outcome.as_str()), (1, "cancelled"));
+    assert_eq!((rows.requests.len(), rows.requests[0].outcome.as_str()), (1, "shutting_down"));
     assert!(rows.attempts[0].estimated && rows.attempts[0].cost_nanousd > 0, "{:?}", rows.attempts);
 }

@@ -2,8 +2,8 @@
 //! They wait for conditions and never sleep.
 
 #![expect(
-    clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "tests: what goes wrong ends them"
 )]

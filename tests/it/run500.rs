@@ -65,24 +65,32 @@ fn config(places: &[Place]) -> Value {
     merged(plan::config(places), rules)
 }
 
+/// Which prompts, as arguments for the script, and how many answers at least: each prompt's, whole and streamed.
+fn asked_for() -> (Vec<String>, usize) {
+    let Ok(folder) = std::env::var("ROUTER_TESTS_DATA") else {
+        return (vec!["--prompts".into(), prompts::path().display().to_string()], 4 * prompts::all().len());
+    };
+    let count =
+        std::env::var("ROUTER_TESTS_PROMPTS").ok().and_then(|count| count.parse().ok()).unwrap_or(500);
+    (vec!["--data".into(), folder, "--count".into(), count.to_string()], 2 * count)
+}
+
 #[test]
 fn real_prompts_survive_a_killed_and_a_failing_upstream_and_the_ledger_is_exact() {
     let mut places = places();
     let server = Server::start(config(&places));
-    let (base_url, own) = (server.base_url(), prompts::path().display().to_string());
-    let (data, count) = (std::env::var("ROUTER_TESTS_DATA"), std::env::var("ROUTER_TESTS_PROMPTS"));
-    let source = match &data {
-        Ok(folder) => vec!["--data", folder, "--count", count.as_deref().unwrap_or("500")],
-        Err(_) => vec!["--prompts", &own],
-    };
-    let steady = ["--base-url", &base_url, "--concurrency", "12", "--rate", "60"];
-    let script = Script::start("chat.py", &[&source[..], &steady].concat());
+    let (base_url, (prompts, asked)) = (server.base_url(), asked_for());
+    let at_least = asked.to_string();
+    let steady = ["--base-url", &base_url, "--concurrency", "12", "--rate", "60", "--at-least", &at_least];
+    let prompts = prompts.iter().map(String::as_str);
+    let script = Script::start("chat.py", &prompts.chain(steady).collect::<Vec<_>>());
 
-    eventually("traffic flows", || (script.count() >= 24).then_some(()));
+    eventually("a quarter of the way", || (script.count() >= asked / 4).then_some(()));
     places[FAILING].upstream.script(|script| script.fail_percent = 30);
     let sick = places[FAILING].id();
     eventually("the failing deployment leaves the rotation", || is_at(&server, &sick, "open").then_some(()));
 
+    eventually("half of the way", || (script.count() >= asked / 2).then_some(()));
     eventually("a stream is visible on the one to be killed", || {
         let shown = |call: &Call| call.stream && call.ending == Ending::Open && call.sent_events >= 4;
         places[KILLED].upstream.calls().iter().any(shown).then_some(())

@@ -155,6 +155,32 @@ fn a_stream_that_is_cut_ends_with_an_error_event_and_the_sdk_raises() {
 }
 
 #[test]
+fn a_provider_that_dies_with_the_request_in_hand_is_passed_over_and_what_it_may_bill_is_booked() {
+    let mut places = three();
+    let dies = places.remove(0).with(|script| script.latency = Duration::from_secs(120));
+    let mut places = vec![dies, places.remove(0)];
+    let fallback = json!({ "models": { "either": { "deployments": [places[0].id(), places[1].id()], "strategy": "priority" } } });
+    let server = Server::start(merged(plan::config(&places), fallback));
+    let (address, request) = (server.data(), Request::chat(&ask("either", json!({}))));
+    let asking = std::thread::spawn(move || request.send(address));
+    eventually("the call arrives", || (places[0].upstream.count() > 0).then_some(()));
+    places[0].upstream.kill();
+    let answer = asking.join().unwrap();
+    assert_eq!(
+        (answer.status, answer.header("x-router-deployment")),
+        (200, places[1].id().as_str()),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(answer.header("x-router-attempts"), "2");
+    let rows = server.stop().rows();
+    let died = &rows.attempts[0];
+    assert_eq!((&died.deployment, died.outcome.as_deref()), (&places[0].id(), Some("failure")));
+    assert!(died.estimated && died.cost_nanousd > 0, "it had the whole request: {died:?}");
+    assert_eq!(nanousd(answer.header("x-router-cost-usd")), rows.cost_nanousd());
+}
+
+#[test]
 fn a_client_that_leaves_stops_the_provider_and_is_recorded() {
     let places: Vec<_> = three()
         .into_iter()

@@ -147,7 +147,10 @@ fn entry(
     let mut own = Vec::new();
     let entry = overlay.correct(fact.entry(&mut own)?, used)?;
     if let Some(day) = entry.deprecated_on.as_deref().filter(|day| *day <= overlay.date.as_str()) {
-        bail!("turned off on {day}");
+        if !overlay.keeps(&entry, used) {
+            bail!("turned off on {day}");
+        }
+        own.push(format!("turned off on {day}, kept"));
     }
     let free = overlay.is_free(&entry, used);
     let reasons = refuse::reasons(&entry).into_iter().chain(refuse::costs_nothing(&entry, free));

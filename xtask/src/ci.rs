@@ -1,6 +1,6 @@
 //! `cargo xtask ci`: the steps, in order, each with its time, up to the first failure.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -40,7 +40,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         println!("ci: {name} ...");
         let start = Instant::now();
         let outcome = match step {
-            Step::Cargo(arguments) => cargo(root, arguments, None),
+            Step::Cargo(arguments) => cargo(root, arguments, &[]),
             Step::Own(run) => run(root),
             Step::Tests => tests(root),
         };
@@ -57,16 +57,20 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 
 fn tests(root: &Path) -> Result<()> {
     let python = python_for_tests(root)?;
-    cargo(root, &["test", "--workspace", "--locked"], python.as_deref())
+    cargo(root, &["test", "--workspace", "--locked"], &python)
 }
 
-fn cargo(root: &Path, arguments: &[&str], python: Option<&Path>) -> Result<()> {
+/// A variable of the environment and its value.
+pub(crate) type Variable = (&'static str, String);
+
+/// Runs a cargo command with these variables.
+///
+/// # Errors
+/// It fails.
+pub(crate) fn cargo(root: &Path, arguments: &[&str], variables: &[Variable]) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(arguments).current_dir(root);
-    if let Some(python) = python {
-        command.env(PYTHON_VARIABLE, python);
-    }
+    command.args(arguments).current_dir(root).envs(variables.iter().map(|(name, value)| (name, value)));
     finish(&mut command)
 }
 
@@ -81,10 +85,13 @@ fn arguments(command: &Command) -> String {
 }
 
 /// The Python of a virtual environment with the pinned SDKs, made under the target folder when they change.
-fn python_for_tests(root: &Path) -> Result<Option<PathBuf>> {
+///
+/// # Errors
+/// There is no Python, or what it needs cannot be installed.
+pub(crate) fn python_for_tests(root: &Path) -> Result<Vec<Variable>> {
     let requirements = root.join(REQUIREMENTS);
     if !requirements.exists() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let wanted = std::fs::read_to_string(&requirements)?;
     let metadata = cargo_metadata::MetadataCommand::new()
@@ -94,13 +101,14 @@ fn python_for_tests(root: &Path) -> Result<Option<PathBuf>> {
         .context("running cargo metadata")?;
     let home = metadata.target_directory.join("python-for-tests").into_std_path_buf();
     let (stamp, python) = (home.join("installed.txt"), home.join("bin/python"));
+    let variable = (PYTHON_VARIABLE, python.display().to_string());
     if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && python.exists() {
-        return Ok(Some(python));
+        return Ok(vec![variable]);
     }
     println!("ci: installing {REQUIREMENTS} into {}", home.display());
     finish(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
     let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
     finish(Command::new(&python).args(install).arg(&requirements))?;
     std::fs::write(&stamp, wanted)?;
-    Ok(Some(python))
+    Ok(vec![variable])
 }

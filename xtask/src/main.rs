@@ -8,6 +8,7 @@
 mod bench;
 mod catalog;
 mod ci;
+mod prove;
 mod schemas;
 mod tidy;
 
@@ -46,6 +47,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         facts: Option<PathBuf>,
     },
+    /// The long forms of what CI shows in short: 500 real prompts, 50 kills, 10,000 simulated seeds.
+    Prove(prove::Arguments),
     /// Measure the router's processor time per request beside a bare hyper pass-through.
     Bench(bench::Arguments),
     /// A program of the benchmark, started by it.
@@ -72,6 +75,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Schemas { check } => schemas::run(root, *check),
         Command::Catalog { facts: Some(facts) } => catalog::make(root, facts),
         Command::Catalog { facts: None } => catalog::check(root),
+        Command::Prove(arguments) => prove::run(root, arguments),
         Command::Bench(arguments) => bench::run(root, arguments),
         Command::BenchPart(part) => bench::part(part),
         Command::Ci => ci::run(root),

@@ -300,9 +300,17 @@ impl Compiled {
         self.deployment(on).time_limits.under(over)
     }
 
+    /// Tiers that have a name; one without stands for a rule that may use nothing.
+    pub fn named_tiers(&self) -> impl Iterator<Item = &Tier> {
+        self.tiers.iter().filter(|tier| !tier.name.is_empty())
+    }
+
     /// The tier with this name.
     pub fn tier_named(&self, name: &str) -> Option<u16> {
-        self.tiers.iter().position(|t| &*t.name == name).and_then(|at| u16::try_from(at).ok())
+        self.tiers
+            .iter()
+            .position(|t| &*t.name == name && !name.is_empty())
+            .and_then(|at| u16::try_from(at).ok())
     }
 
     /// All indices.

@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use router_core::config::{Checked, NoteKind};
+use router_core::config::{Checked, NoteKind, Problem};
 
 use crate::config::{Loaded, Source, Unusable, load};
 use crate::engine::Engine;
-use crate::worker::Shared;
+use crate::worker::{Fixed, Shared};
 
 /// The handle of the signal thread and of the admin API.
 pub(crate) struct Control {
@@ -42,11 +42,15 @@ impl Control {
         let loaded = load(&self.source).inspect_err(|unusable| {
             tracing::error!(%unusable, "reload refused: the configuration in force stays");
         })?;
-        say(&self.source, &loaded);
         let old = self.shared.engine.load_full();
-        let built = Engine::new(&loaded.checked, Some(&old), self.shared.clock.now());
-        let new =
-            built.map_err(|problem| Unusable { source: self.source.clone(), problems: vec![problem] })?;
+        let built = not_while_running(&self.shared.fixed, &loaded.checked)
+            .and_then(|()| Engine::new(&loaded.checked, Some(&old), self.shared.clock.now()));
+        let new = built.map_err(|problem| {
+            let unusable = Unusable { source: self.source.clone(), problems: vec![problem] };
+            tracing::error!(%unusable, "reload refused: the configuration in force stays");
+            unusable
+        })?;
+        say(&self.source, &loaded);
         let reloaded = Reloaded {
             before: old.compiled.config_hash.to_string(),
             after: new.compiled.config_hash.to_string(),
@@ -59,11 +63,26 @@ impl Control {
     }
 }
 
+/// What a configuration may say at a start, and not to a server that was started otherwise: the check of a file looks at
+/// the address in it, but the one that is served stays.
+fn not_while_running(fixed: &Fixed, new: &Checked) -> Result<(), Problem> {
+    if new.compiled.keys.is_empty() && !fixed.listens_on.ip().is_loopback() {
+        let text =
+            format!("without keys only a loopback address is served, and {} is none", fixed.listens_on);
+        return Err(Problem::new("keys", text));
+    }
+    if new.simulated.is_some() && !fixed.simulates {
+        let text = "was off when the server started: it can be switched on at a start alone";
+        return Err(Problem::new("providers.simulated", text));
+    }
+    Ok(())
+}
+
 /// Sections that are read at start alone.
 fn warn_of_fixed(shared: &Shared, new: &Checked) {
     let fixed = &shared.fixed;
     let changed = [
-        ("server", *fixed.server != format!("{:?}", new.server)),
+        ("server", *fixed.server != format!("{:?}", new.server) || fixed.admin_key != new.server.admin_key),
         ("ledger", *fixed.ledger != format!("{:?}", new.ledger)),
         ("decision_log", *fixed.decision_log != format!("{:?}", new.decision_log)),
         ("providers.simulated", *fixed.simulated != format!("{:?}", new.simulated)),
@@ -89,5 +108,26 @@ pub(crate) fn say(source: &Source, loaded: &Loaded) {
                 tracing::warn!(path = note.path, "{}", note.text);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_opened_at_start_is_not_left_open_by_a_reload() {
+        let check = |text: &str, listens_on: &str, simulates: bool, refused: Option<&str>| {
+            let source = Source::Text { text: text.to_owned(), base: ".".into() };
+            let loaded = load(&source).unwrap();
+            let fixed = Fixed { simulates, ..Fixed::of(&loaded.checked, listens_on.parse().unwrap()) };
+            let got = not_while_running(&fixed, &loaded.checked).map_err(|p| p.path);
+            assert_eq!(got.err().as_deref(), refused, "{text} {listens_on} {simulates}");
+        };
+        let keys = "keys: [{ name: a, secret: abcdefghijklmnopqrstuvwxyz }]";
+        check("", "127.0.0.1:4000", true, None);
+        check("", "0.0.0.0:4000", true, Some("keys"));
+        check(keys, "0.0.0.0:4000", true, None);
+        check("", "127.0.0.1:4000", false, Some("providers.simulated"));
     }
 }

@@ -56,6 +56,8 @@ impl Engine {
     /// A deployment that cannot be called as it is configured.
     pub(crate) fn new(checked: &Checked, old: Option<&Self>, now: Timestamp) -> Result<Self, Problem> {
         let compiled = Arc::clone(&checked.compiled);
+        // Whatever can fail comes first: below, what the old configuration serves with is given the new numbers.
+        let targets = targets(checked)?;
         let key_rates = compiled.keys.iter().map(|key| key_rate(key, old)).collect();
         let ids = compiled.deployments.iter().map(|d| Arc::clone(&d.id));
         let names = compiled.models.keys().map(|name| Arc::from(name.as_str()));
@@ -78,7 +80,7 @@ impl Engine {
             key_table: KeyTable::new(&compiled.keys),
             key_rates,
             chain: old.map_or_else(|| Arc::new(Chain::standard()), |o| Arc::clone(&o.chain)),
-            targets: targets(checked)?,
+            targets,
             slots: state::slots(&compiled, old, now),
             turns,
             reference: reference(&compiled),
@@ -250,4 +252,32 @@ fn targets(checked: &Checked) -> Result<Vec<Targets>, Problem> {
         credentials.iter().map(|c| target(Some(c))).collect()
     };
     checked.compiled.deployments.iter().map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Source, load};
+
+    #[test]
+    fn a_configuration_that_cannot_serve_changes_nothing_of_the_one_in_force() {
+        let load = |rpm: u32| {
+            let text = format!(
+                r#"{{ "keys": [{{ "name": "a", "secret": "abcdefghijklmnopqrstuvwxyz", "rpm": {rpm} }}],
+                    "providers": {{ "p": {{ "dialect": "openai_chat", "base_url": "http://127.0.0.1:1/v1",
+                        "api_key": "good" }} }},
+                    "deployments": [{{ "id": "p/m", "price_usd_per_million": {{ "input": 0, "output": 0 }} }}] }}"#
+            );
+            load(&Source::Text { text, base: ".".into() }).unwrap().checked
+        };
+        let now = Timestamp::from_millis(1_000_000);
+        let serving = Engine::new(&load(1_000), None, now).unwrap();
+        let mut bad = load(1);
+        let secret = router_core::config::Secret::new("no\nheader".to_owned());
+        bad.credentials = vec![vec![Credential { secret, weight: 1 }]; bad.credentials.len()];
+        assert!(Engine::new(&bad, Some(&serving), now).is_err());
+        for n in 0..10 {
+            assert!(serving.admit_key(Some(0), now).is_ok(), "request {n}");
+        }
+    }
 }

@@ -87,7 +87,7 @@ impl ApiError {
             "capability_missing"
         } else if all(&[Reason::ContextTooLong]) {
             "context_length_exceeded"
-        } else if all(&[Reason::NotAllowed, Reason::RegionNotAllowed]) {
+        } else if all(&[Reason::NotAllowed]) {
             "model_not_allowed"
         } else {
             "no_eligible_deployment"
@@ -123,7 +123,8 @@ mod tests {
         check(&[Reason::CapabilityMissing, Reason::DialectCannotExpress], "capability_missing", 400);
         check(&[Reason::ContextTooLong; 2], "context_length_exceeded", 400);
         check(&[Reason::ContextTooLong, Reason::CapabilityMissing], "no_eligible_deployment", 503);
-        check(&[Reason::RegionNotAllowed], "model_not_allowed", 403);
+        check(&[Reason::NotAllowed], "model_not_allowed", 403);
+        check(&[Reason::RegionNotAllowed], "no_eligible_deployment", 503);
         check(&[], "no_eligible_deployment", 503);
     }
 

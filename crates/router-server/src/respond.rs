@@ -2,7 +2,6 @@
 
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
-use router_core::record::RequestId;
 use router_providers::dialect::{Client, ClientError};
 
 use crate::engine::Engine;
@@ -31,11 +30,10 @@ pub(crate) fn value(text: &str) -> HeaderValue {
 }
 
 /// An error in the client's dialect.
-pub(crate) fn error(client: &dyn Client, error: &ApiError, id: RequestId) -> Response<Body> {
+pub(crate) fn error(client: &dyn Client, error: &ApiError) -> Response<Body> {
     let body = client.error(&client_error(error));
     let mut response = json(error.status, body);
     let headers = response.headers_mut();
-    headers.insert(X_REQUEST_ID, value(&id.to_string()));
     if let Some(span) = error.retry_after {
         // Whole seconds, rounded up, as HTTP has it: coming back too early is refused again.
         let seconds = span.as_secs() + u64::from(span.subsec_nanos() > 0);
@@ -53,7 +51,7 @@ pub(crate) fn client_error(error: &ApiError) -> ClientError<'_> {
         status: error.status.as_u16(),
         code: error.code,
         message: &error.message,
-        param: error.pointer.as_deref(),
+        param: error.pointer.as_deref().filter(|pointer| !pointer.is_empty()),
     }
 }
 

@@ -74,7 +74,8 @@ fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> StartError {
     move |source| StartError::Io { what, source }
 }
 
-/// A running server. End it with [`Running::stop`]; dropping it leaves its threads running.
+/// A running server. End it with [`Running::stop`]; dropping it ends it without a drain: requests in flight are cut off,
+/// and what the ledger misses of them is found in the spool at the next start.
 pub struct Running {
     data: SocketAddr,
     admin: SocketAddr,
@@ -107,7 +108,7 @@ pub fn start(options: &Options) -> Result<Running, StartError> {
     let (data_address, admin_address) = (data.address, admin.address);
 
     let (abort, aborted) = watch::channel(false);
-    let parts = parts(&loaded, aborted)?;
+    let parts = parts(&loaded, data_address, aborted)?;
     let (stop, stopping) = watch::channel(false);
     let (stop_admin, stopping_admin) = watch::channel(false);
     let workers = data.into_sockets().into_iter().enumerate().map(|(n, socket)| {
@@ -219,9 +220,11 @@ struct Parts {
     log_writer: LogWriter,
 }
 
-fn parts(loaded: &Loaded, abort: watch::Receiver<bool>) -> Result<Parts, StartError> {
+fn parts(loaded: &Loaded, listens_on: SocketAddr, abort: watch::Receiver<bool>) -> Result<Parts, StartError> {
     let checked = &loaded.checked;
     let clock = Clock::new();
+    // Before anything is made on disk or started.
+    let engine = Engine::new(checked, None, clock.now()).map_err(|p| StartError::Engine(p.to_string()))?;
     let instance = uuid::Uuid::now_v7().to_string();
     let durability = match checked.ledger.durability {
         Durability::Process => router_ledger::Durability::Process,
@@ -240,7 +243,6 @@ fn parts(loaded: &Loaded, abort: watch::Receiver<bool>) -> Result<Parts, StartEr
     let (log, log_writer) =
         DecisionLog::start(&destination).map_err(io(format!("decision log {destination:?}")))?;
     let server = &checked.server;
-    let engine = Engine::new(checked, None, clock.now()).map_err(|p| StartError::Engine(p.to_string()))?;
     let shared = Shared {
         engine: ArcSwap::from_pointee(engine),
         state: State::new(&checked.compiled.reliability.retries),
@@ -260,7 +262,7 @@ fn parts(loaded: &Loaded, abort: watch::Receiver<bool>) -> Result<Parts, StartEr
         refuse_without_ledger: checked.ledger.on_full == OnFull::Refuse,
         spool: spool.clone(),
         writer_status: writer.watch(),
-        fixed: Fixed::of(checked),
+        fixed: Fixed::of(checked, listens_on),
     };
     Ok(Parts { shared: Arc::new(shared), spool, ledger, writer, log_writer })
 }

@@ -1,7 +1,6 @@
 //! The body of an answer: whole, or the reading end of a bounded channel whose closing tells the request's task that
-//! the client has left.
+//! the client has left. A channel that closes before its last piece ends the connection, never the answer.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -10,8 +9,22 @@ use hyper::body::{Frame, SizeHint};
 use smallvec::SmallVec;
 use tokio::sync::mpsc;
 
-/// Chunks that may wait for a slow client before its upstream is no longer read.
-const CHANNEL_CHUNKS: usize = 32;
+/// Pieces that may wait for a slow client before its upstream is no longer read.
+const CHANNEL_PIECES: usize = 32;
+
+/// One piece of a streamed body.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// Others follow.
+    More(Bytes),
+    /// The answer ends with it.
+    Last(Bytes),
+}
+
+/// The writing end vanished in the middle of an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was cut off")]
+pub(crate) struct Cut;
 
 /// A response body.
 #[derive(Debug)]
@@ -19,7 +32,7 @@ pub(crate) enum Body {
     /// Pieces known when the head is sent.
     Whole(SmallVec<[Bytes; 4]>),
     /// Pieces that come.
-    Channel(mpsc::Receiver<Bytes>),
+    Channel(mpsc::Receiver<Piece>),
 }
 
 impl Body {
@@ -29,25 +42,31 @@ impl Body {
     }
 
     /// A streamed body and its writing end.
-    pub(crate) fn channel() -> (mpsc::Sender<Bytes>, Self) {
-        let (sender, receiver) = mpsc::channel(CHANNEL_CHUNKS);
+    pub(crate) fn channel() -> (mpsc::Sender<Piece>, Self) {
+        let (sender, receiver) = mpsc::channel(CHANNEL_PIECES);
         (sender, Self::Channel(receiver))
     }
 }
 
 impl hyper::body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Cut;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match &mut *self {
-            Self::Whole(pieces) if pieces.is_empty() => Poll::Ready(None),
-            Self::Whole(pieces) => Poll::Ready(Some(Ok(Frame::data(pieces.remove(0))))),
-            Self::Channel(receiver) => receiver.poll_recv(cx).map(|bytes| bytes.map(|b| Ok(Frame::data(b)))),
-        }
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let receiver = match &mut *self {
+            Self::Whole(pieces) if pieces.is_empty() => return Poll::Ready(None),
+            Self::Whole(pieces) => return Poll::Ready(Some(Ok(Frame::data(pieces.remove(0))))),
+            Self::Channel(receiver) => receiver,
+        };
+        let piece = std::task::ready!(receiver.poll_recv(cx));
+        Poll::Ready(match piece {
+            Some(Piece::More(bytes)) => Some(Ok(Frame::data(bytes))),
+            Some(Piece::Last(bytes)) => {
+                *self = Self::Whole(SmallVec::new());
+                (!bytes.is_empty()).then(|| Ok(Frame::data(bytes)))
+            }
+            None => Some(Err(Cut)),
+        })
     }
 
     fn is_end_stream(&self) -> bool {
@@ -59,5 +78,41 @@ impl hyper::body::Body for Body {
             Self::Whole(pieces) => SizeHint::with_exact(pieces.iter().map(|p| p.len() as u64).sum()),
             Self::Channel(_) => SizeHint::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    /// Script: `m` a piece, `l` the last one, `.` the writer vanishes. Expected: what the client reads.
+    fn check(script: &str, expected: &str) {
+        let (sender, body) = Body::channel();
+        for piece in script.chars() {
+            let bytes = Bytes::from(piece.to_string());
+            let piece = match piece {
+                'm' => Piece::More(bytes),
+                'l' => Piece::Last(bytes),
+                'e' => Piece::Last(Bytes::new()),
+                _ => break,
+            };
+            sender.try_send(piece).unwrap();
+        }
+        drop(sender);
+        let read = body.collect().now_or_never().unwrap();
+        let read = read.map_or("cut".to_owned(), |all| String::from_utf8(all.to_bytes().to_vec()).unwrap());
+        assert_eq!(read, expected, "{script}");
+    }
+
+    #[test]
+    fn only_a_last_piece_ends_an_answer() {
+        check("mml", "mml");
+        check("l", "l");
+        check("mme", "mm");
+        check("mm.", "cut");
+        check(".", "cut");
     }
 }

@@ -1,11 +1,12 @@
 //! What one runtime thread has of its own, and what all of them share.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use router_core::config::Checked;
+use router_core::config::{Checked, Secret};
 use router_ledger::{Segment, Spool, WriterWatch};
 use router_providers::transport::{HttpTransport, SimulatedTransport};
 use tokio::sync::{Semaphore, watch};
@@ -64,6 +65,12 @@ pub(crate) struct Shared {
 
 /// Sections of the configuration that take effect at start alone, as text to compare with.
 pub(crate) struct Fixed {
+    /// Where clients connect.
+    pub(crate) listens_on: SocketAddr,
+    /// The simulated provider is on.
+    pub(crate) simulates: bool,
+    /// Beside `server`, whose text does not show it.
+    pub(crate) admin_key: Option<Secret>,
     pub(crate) server: String,
     pub(crate) ledger: String,
     pub(crate) decision_log: String,
@@ -72,8 +79,11 @@ pub(crate) struct Fixed {
 
 impl Fixed {
     /// Of this configuration.
-    pub(crate) fn of(checked: &Checked) -> Self {
+    pub(crate) fn of(checked: &Checked, listens_on: SocketAddr) -> Self {
         Self {
+            listens_on,
+            simulates: checked.simulated.is_some(),
+            admin_key: checked.server.admin_key.clone(),
             server: format!("{:?}", checked.server),
             ledger: format!("{:?}", checked.ledger),
             decision_log: format!("{:?}", checked.decision_log),

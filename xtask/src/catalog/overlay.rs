@@ -26,6 +26,9 @@ pub(super) struct Overlay {
     /// Models that really cost nothing.
     #[serde(default)]
     free: Vec<LeaveOut>,
+    /// Models whose end the facts date in the past, and that are kept all the same.
+    #[serde(default)]
+    keep: Vec<LeaveOut>,
     /// Figures that are wrong or missing.
     #[serde(default)]
     corrections: Vec<Correction>,
@@ -96,6 +99,13 @@ impl Overlay {
         !costs && !fitting("free", rows, (&entry.provider, &entry.model), used).is_empty()
     }
 
+    /// Whether a model is kept beyond the day the facts say it was turned off. Asked only of those, so that the statement
+    /// is stale once they say otherwise.
+    pub(super) fn keeps(&self, entry: &Entry, used: &mut Used) -> bool {
+        let rows = self.keep.iter().map(|row| (row.provider.as_str(), row.models.as_slice()));
+        !fitting("keep", rows, (&entry.provider, &entry.model), used).is_empty()
+    }
+
     /// The entry with its provider's additions and its own corrections.
     pub(super) fn correct(&self, entry: Entry, used: &mut Used) -> Result<Entry> {
         let mut entry = entry;
@@ -124,6 +134,7 @@ impl Overlay {
         let sections = [
             ("leave_out", self.leave_out.iter().map(|row| &row.models).collect::<Vec<_>>()),
             ("free", self.free.iter().map(|row| &row.models).collect()),
+            ("keep", self.keep.iter().map(|row| &row.models).collect()),
             ("corrections", self.corrections.iter().map(|row| &row.models).collect()),
         ];
         let mut unused = Vec::new();

@@ -116,6 +116,9 @@ fn the_overlay_leaves_out_vouches_adds_and_corrects() {
     check_refused(json!({}), json!({ "leave_out": row("m*") }), "why");
     let nothing = json!({ "usd_per_mtok": { "input": "0", "output": "0" } });
     check_refused(nothing, json!({ "free": row("*") }), "");
+    let past = || json!({ "deprecation_date": "2000-01-01" });
+    check_refused(past(), json!({}), "turned off on 2000-01-01");
+    check_entry(past(), json!({ "keep": row("m") }), json!({ "deprecated_on": "2000-01-01" }));
     let add = |rest: Value| {
         let mut addition = json!({ "capabilities": ["seed"], "source": "page" });
         addition.as_object_mut().unwrap().extend(members(rest));
@@ -143,6 +146,10 @@ fn a_stale_or_misspelt_statement_is_an_error() {
         (
             json!({ "free": [{ "provider": "p", "models": ["m"], "reason": "it costs" }] }),
             "free[0].models[0]",
+        ),
+        (
+            json!({ "keep": [{ "provider": "p", "models": ["m"], "reason": "still on" }] }),
+            "keep[0].models[0]",
         ),
     ] {
         let error = combine(&facts(json!({})), &overlay(more)).unwrap_err().to_string();

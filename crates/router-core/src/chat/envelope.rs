@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::capability::Capabilities;
 use crate::money::Usd;
@@ -89,9 +90,11 @@ pub struct RequestOptions {
     /// Capabilities the answering deployment must have, beside those the request itself shows it needs.
     pub required_capabilities: Capabilities,
     /// Expected total time wished for, in milliseconds; deployments slower than this at p95 come last.
+    #[serde(deserialize_with = "whole")]
     #[schemars(range(min = 1))]
     pub latency_budget_ms: Option<u64>,
     /// Hard limit on the whole request, in milliseconds.
+    #[serde(deserialize_with = "whole")]
     #[schemars(range(min = 1))]
     pub deadline_ms: Option<u64>,
     /// Most this request may cost over all attempts, in USD: a number or a decimal string.
@@ -112,6 +115,17 @@ pub struct RequestOptions {
     /// Regions the answering deployment may be in.
     pub regions: Vec<String>,
 }
+
+/// A whole number as JSON Schema has it: 100.0 is one.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
+    let integral = |f: &f64| f.fract() == 0.0 && (0.0..=MAX_EXACT).contains(f);
+    let value = number.as_u64().or_else(|| number.as_f64().filter(integral).map(|f| f as u64));
+    value.map(Some).ok_or_else(|| D::Error::custom(format!("{number} is not a whole number of 0 or more")))
+}
+
+/// Up to here every whole number is a float: 2^53.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// A scanned request.
 #[derive(Clone, Debug)]
@@ -164,4 +178,26 @@ pub struct Envelope {
     pub unmapped: Vec<String>,
     /// Just after the opening brace of the body: where a new first member can be put.
     pub insert_at: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_number_may_be_written_as_a_float() {
+        let check = |text: &str, expected: Option<u64>| {
+            let json = format!(r#"{{"latency_budget_ms":{text}}}"#);
+            let read = serde_json::from_str::<RequestOptions>(&json);
+            assert_eq!(read.ok().map(|options| options.latency_budget_ms), expected.map(Some), "{text}");
+        };
+        check("100", Some(100));
+        check("100.0", Some(100));
+        check("18446744073709551615", Some(u64::MAX));
+        for wrong in ["100.5", "-1", "1e30", "\"100\"", "true"] {
+            check(wrong, None);
+        }
+        let absent: RequestOptions = serde_json::from_str(r#"{"deadline_ms":null}"#).unwrap();
+        assert_eq!(absent, RequestOptions::default());
+    }
 }

@@ -122,6 +122,22 @@ fn branch(
     let misses = |errors: &&Vec<ValidationError<'static>>| {
         errors.iter().any(|e| matches!(e.kind(), Kind::Type { .. }) && e.instance_path().as_str() == here)
     };
+    // Named values with a description each are alternatives too.
+    let named: Vec<String> = context
+        .iter()
+        .flatten()
+        .filter(|e| e.instance_path().as_str() == here)
+        .filter_map(|e| match e.kind() {
+            Kind::Constant { expected_value } => Some(vec![plain(expected_value)]),
+            Kind::Enum { options } => Some(options.as_array().into_iter().flatten().map(plain).collect()),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    if named.len() > 1 && error.instance().is_string() {
+        let text = format!("{} is not one of {}", plain(error.instance()), named.join(", "));
+        return problems.push(Problem::new(location(error.instance_path()), text));
+    }
     if let Some(meant) = context.iter().find(|errors| !misses(errors)) {
         // What a decimal must look like is said better by the type that reads it.
         let told = meant.iter().filter(|inner| !matches!(inner.kind(), Kind::Pattern { .. }));

@@ -111,6 +111,10 @@ fn slips_in_form_are_refused_with_their_path() {
         (r#"{"rules": [{"name": "x", "use": {}}]}"#, &["rules[0]~\"when\" is missing"]),
         (r#"{"rules": [{"name": "x", "when": {}, "use": {}, "then": {}}]}"#, &["rules[0].then~unknown key"]),
         (
+            r#"{"ledger": {"on_full": "maybe"}}"#,
+            &["ledger.on_full~\"maybe\" is not one of \"serve\", \"refuse\""],
+        ),
+        (
             r#"{"rules": [{"name": "x", "when": {"task": {"enum": ["cod"]}}, "use": {}}]}"#,
             &["rules[0].when.task.enum[0]~\"code\""],
         ),

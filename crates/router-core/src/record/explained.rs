@@ -104,7 +104,7 @@ impl Serialize for Verdicts<'_> {
                 .collect_seq(considered.map(|verdict| VerdictView::new(self.compiled, verdict)));
         }
         serializer.collect_seq(self.compiled.indices().map(|at| match self.decision.verdict(at) {
-            Some(verdict) => VerdictView::new(self.compiled, verdict),
+            Some(verdict) => VerdictView::new(self.compiled, verdict).in_full(),
             None => VerdictView::not_in_set(self.compiled, at),
         }))
     }
@@ -131,9 +131,10 @@ pub struct VerdictView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<UsdText>")]
     pub cost_usd: Option<Usd>,
-    /// Predicted quality, when known.
+    /// Predicted quality. An explanation says null where it is not known, the log leaves it out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub quality: Option<f64>,
+    #[schemars(with = "Option<f64>")]
+    pub quality: Option<Option<f64>>,
     /// Probability with which this request would have chosen it first.
     pub propensity: f64,
     /// Expected input tokens on this deployment.
@@ -149,7 +150,7 @@ impl<'a> VerdictView<'a> {
             detail: verdict.detail.as_ref(),
             score: verdict.score,
             cost_usd: verdict.cost,
-            quality: verdict.quality,
+            quality: verdict.quality.map(Some),
             propensity: verdict.propensity,
             input_tokens: verdict.input_tokens,
         }
@@ -163,10 +164,15 @@ impl<'a> VerdictView<'a> {
             detail: None,
             score: None,
             cost_usd: None,
-            quality: None,
+            quality: Some(None),
             propensity: 0.0,
             input_tokens: 0,
         }
+    }
+
+    /// The same as an explanation has it.
+    fn in_full(self) -> Self {
+        Self { quality: self.quality.or(Some(None)), ..self }
     }
 }
 

@@ -164,7 +164,7 @@ fn bare(deployments: Vec<Deployment>) -> Compiled {
         models: std::collections::BTreeMap::new(),
         tiers: Vec::new(),
         rules: Vec::new(),
-        reads: AttributeSet::all(),
+        reads: AttributeSet::EXPECTED_OUTPUT_TOKENS,
         selection,
         reliability: reliability(),
         keys: Vec::new(),
@@ -221,6 +221,7 @@ pub(crate) fn compiled(script: &str) -> Compiled {
             }
             "rule" => {
                 let made = rule(&all, words[1], &words[2..]);
+                all.reads |= made.reads;
                 all.rules.push(made);
             }
             "set" => words[1..].iter().for_each(|word| set(&mut all, word)),

@@ -28,12 +28,14 @@ pub enum By {
     Tag,
     /// The rule that matched.
     Rule,
+    /// The experiment it was part of. No request is part of one yet.
+    Experiment,
 }
 
 impl By {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Provider, Self::Deployment, Self::Model, Self::Key, Self::Tag, Self::Rule];
+    pub const ALL: [Self; 7] =
+        [Self::Provider, Self::Deployment, Self::Model, Self::Key, Self::Tag, Self::Rule, Self::Experiment];
 
     /// The name on the command line, and of the column.
     pub const fn name(self) -> &'static str {
@@ -44,6 +46,7 @@ impl By {
             Self::Key => "key",
             Self::Tag => "tag",
             Self::Rule => "rule",
+            Self::Experiment => "experiment",
         }
     }
 }
@@ -52,15 +55,9 @@ impl FromStr for By {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        if name == "experiment" {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "by \"experiment\": no experiments are recorded yet",
-            ));
-        }
         Self::ALL.into_iter().find(|by| by.name() == name).ok_or_else(|| {
             let known: Vec<_> = Self::ALL.iter().map(|by| by.name()).collect();
-            let text = format!("by {name:?}: not one of {}, experiment", known.join(", "));
+            let text = format!("by {name:?}: not one of {}", known.join(", "));
             Error::new(ErrorKind::Invalid, text)
         })
     }

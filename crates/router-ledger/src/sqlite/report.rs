@@ -74,6 +74,7 @@ const fn of_attempt(by: By) -> &'static str {
         By::Key => "a.key",
         By::Tag => "t.value",
         By::Rule => "a.rule",
+        By::Experiment => "NULL",
     }
 }
 
@@ -87,6 +88,7 @@ const fn of_request(by: By) -> &'static str {
         By::Key => "r.key",
         By::Tag => "t.value",
         By::Rule => "r.rule",
+        By::Experiment => "NULL",
     }
 }
 

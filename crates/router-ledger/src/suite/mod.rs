@@ -260,6 +260,7 @@ async fn reports_tell_groups_apart(ledger: &dyn Ledger) {
     check(&[By::Model], &[(&[Some("auto")], 3, 111)]).await;
     check(&[By::Key], &[(&[Some("bot")], 3, 111)]).await;
     check(&[By::Rule], &[(&[None], 3, 111)]).await;
+    check(&[By::Experiment], &[(&[None], 3, 111)]).await;
     check(&[By::Tag], &[(&[Some("a")], 1, 110), (&[Some("b")], 1, 110), (&[None], 2, 1)]).await;
     check(
         &[By::Key, By::Provider],

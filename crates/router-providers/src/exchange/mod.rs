@@ -144,8 +144,7 @@ impl Fault {
 
 impl From<TransportError> for Fault {
     fn from(error: TransportError) -> Self {
-        // A body that broke off had begun; everything else happened before an answer, mostly before anything was sent.
-        Self { sent: error.kind == FailureKind::Truncated, ..Self::new(error.kind, error.message) }
+        Self { sent: error.sent, ..Self::new(error.kind, error.message) }
     }
 }
 

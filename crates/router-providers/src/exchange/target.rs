@@ -85,9 +85,14 @@ impl Target {
         }
         let upstream = upstream(spec.dialect).ok_or(TargetError::Dialect(spec.dialect.name()))?;
         let row = spec.host.and_then(provider::host);
+        let base_path = row.map_or("", |row| row.base_path);
+        let base_url = match spec.base_url.strip_suffix(base_path) {
+            Some(_) => spec.base_url.to_owned(),
+            None => format!("{}{base_path}", spec.base_url),
+        };
         let known = |stream| {
             let path = upstream.path(model, stream);
-            address(spec.base_url, &path).map(|url| (path, url))
+            address(&base_url, &path).map(|url| (path, url))
         };
         let mut headers = HeaderMap::with_capacity(6);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -97,7 +102,7 @@ impl Target {
             let auth = row.map_or_else(|| Auth::of(spec.dialect), |row| row.auth);
             let text = match auth {
                 Auth::Bearer => format!("Bearer {}", credential.expose()),
-                Auth::XApiKey | Auth::XGoogApiKey => credential.expose().to_owned(),
+                Auth::XApiKey | Auth::XGoogApiKey | Auth::ApiKey => credential.expose().to_owned(),
             };
             let mut value = HeaderValue::from_str(&text).map_err(|_| TargetError::Credential)?;
             value.set_sensitive(true);
@@ -111,7 +116,7 @@ impl Target {
             max_output_tokens: spec.max_output_tokens,
             quirks: row.map_or(Quirks::COMPATIBLE, |row| row.quirks),
             known: [known(false)?, known(true)?],
-            base_url: spec.base_url.to_owned(),
+            base_url,
             headers,
             credential: spec.credential.clone(),
         })
@@ -158,4 +163,30 @@ fn address(base: &str, path: &str) -> Result<Uri, TargetError> {
             && url.authority().is_some_and(|a| !a.as_str().contains('@'))
     });
     url.ok_or_else(|| TargetError::Address(base.escape_debug().to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_customers_own_address_is_completed_once() {
+        let check = |base_url: &str| {
+            let spec = TargetSpec {
+                host: Some("azure"),
+                dialect: DialectId::OpenaiChat,
+                base_url,
+                credential: Some(Secret::new("hush".to_owned())),
+                upstream_model: "prod-4o",
+                capabilities: Capabilities::empty(),
+                max_output_tokens: None,
+            };
+            let target = Target::new(&spec).unwrap();
+            let url = target.known_url(false).to_string();
+            assert_eq!(url, "https://acme.example/openai/v1/chat/completions");
+            assert_eq!(target.headers(&[])["api-key"], "hush");
+        };
+        check("https://acme.example");
+        check("https://acme.example/openai/v1");
+    }
 }

@@ -15,6 +15,8 @@ pub enum Auth {
     XApiKey,
     /// `x-goog-api-key`.
     XGoogApiKey,
+    /// `api-key`.
+    ApiKey,
 }
 
 impl Auth {
@@ -33,6 +35,7 @@ impl Auth {
             Self::Bearer => "authorization",
             Self::XApiKey => "x-api-key",
             Self::XGoogApiKey => "x-goog-api-key",
+            Self::ApiKey => "api-key",
         }
     }
 }
@@ -68,8 +71,10 @@ impl Quirks {
 pub struct Host {
     /// Its id in the configuration.
     pub id: &'static str,
-    /// Base URL, without a slash at its end.
+    /// Base URL, without a slash at its end; empty: each customer has another.
     pub base_url: &'static str,
+    /// What follows a customer's own address, should the base URL given not end with it.
+    pub base_path: &'static str,
     /// Wire format.
     pub dialect: DialectId,
     /// How the credential is sent.
@@ -89,6 +94,7 @@ const fn cloud(id: &'static str, base_url: &'static str, key_env: &'static str) 
     Host {
         id,
         base_url,
+        base_path: "",
         dialect: DialectId::OpenaiChat,
         auth: Auth::Bearer,
         needs_key: true,
@@ -107,11 +113,18 @@ const COMPLETION_TOKENS: Quirks =
     Quirks { max_tokens: MaxTokensName::MaxCompletionTokens, stream_options: true };
 
 /// All rows, ascending by id.
-pub const HOSTS: [Host; 13] = [
+pub const HOSTS: [Host; 14] = [
     Host {
         dialect: DialectId::Anthropic,
         auth: Auth::XApiKey,
         ..cloud("anthropic", "https://api.anthropic.com/v1", "ANTHROPIC_API_KEY")
+    },
+    // The v1 API, in which the deployment is named by `model` and no api-version is asked for.
+    Host {
+        auth: Auth::ApiKey,
+        base_path: "/openai/v1",
+        quirks: COMPLETION_TOKENS,
+        ..cloud("azure", "", "AZURE_OPENAI_API_KEY")
     },
     // Model Studio, Singapore. `max_tokens` is deprecated there since 2026-04-20 (notice of changes to model fields).
     Host {
@@ -151,7 +164,7 @@ pub const HOSTS: [Host; 13] = [
 pub fn known() -> Known {
     let hosts = HOSTS.iter().map(|row| KnownHost {
         id: row.id.to_owned(),
-        base_url: Some(row.base_url.to_owned()),
+        base_url: (!row.base_url.is_empty()).then(|| row.base_url.to_owned()),
         dialect: row.dialect,
         needs_key: row.needs_key,
         simulated: row.simulated,
@@ -173,11 +186,14 @@ mod tests {
         assert!(HOSTS.is_sorted_by(|a, b| a.id < b.id));
         for row in &HOSTS {
             assert_eq!(host(row.id), Some(row));
+            assert_eq!(row.needs_key, row.key_env.is_some(), "{}", row.id);
+            if row.base_url.is_empty() {
+                continue;
+            }
             let url: hyper::Uri = row.base_url.parse().unwrap();
             assert!(!row.base_url.ends_with('/') && url.query().is_none(), "{}", row.id);
             let own = url.host().unwrap() == "127.0.0.1" || row.simulated;
             assert_eq!(url.scheme_str() == Some("https"), !own, "{}: keys only over TLS", row.id);
-            assert_eq!(row.needs_key, row.key_env.is_some(), "{}", row.id);
         }
         assert_eq!(host("nobody"), None);
     }

@@ -126,12 +126,16 @@ fn failed(error: &hyper_util::client::legacy::Error) -> TransportError {
     let mut cause: Option<&(dyn Error + 'static)> = error.source();
     while let Some(this) = cause {
         if this.is::<ConnectTimeout>() {
-            return TransportError { kind: FailureKind::Timeout, message: ConnectTimeout.to_string() };
+            return TransportError {
+                kind: FailureKind::Timeout,
+                message: ConnectTimeout.to_string(),
+                sent: false,
+            };
         }
         cause = this.source();
     }
     let what = if error.is_connect() { "cannot connect" } else { "no answer" };
-    TransportError::new(FailureKind::Unavailable, what, error)
+    TransportError { sent: !error.is_connect(), ..TransportError::new(FailureKind::Unavailable, what, error) }
 }
 
 /// The connect limit passed.

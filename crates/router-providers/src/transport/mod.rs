@@ -51,6 +51,8 @@ pub struct TransportError {
     pub kind: FailureKind,
     /// What, lower case, without addresses' secrets.
     pub message: String,
+    /// There was a connection: the request may have arrived.
+    pub sent: bool,
 }
 
 impl TransportError {
@@ -61,7 +63,7 @@ impl TransportError {
             cause = Some(next);
         }
         let cause = cause.map_or_else(|| error.to_string(), ToString::to_string);
-        Self { kind, message: format!("{what}: {cause}") }
+        Self { kind, message: format!("{what}: {cause}"), sent: true }
     }
 }
 

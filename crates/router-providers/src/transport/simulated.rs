@@ -116,7 +116,7 @@ enum Fault {
 struct Asked {
     model: String,
     #[serde(default)]
-    stream: bool,
+    stream: Option<bool>,
     #[serde(default)]
     max_tokens: Option<u64>,
     #[serde(default)]
@@ -130,7 +130,7 @@ struct Asked {
 #[derive(Deserialize)]
 struct AskedUsage {
     #[serde(default)]
-    include_usage: bool,
+    include_usage: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -164,7 +164,7 @@ impl Transport for SimulatedTransport {
                 fault => {
                     let input_tokens = (body.len() as u64).div_ceil(BYTES_PER_TOKEN);
                     let script = Script::new(&self.simulation, &asked, (call, input_tokens), fault);
-                    Ok(if asked.stream { script.streamed() } else { script.whole().await })
+                    Ok(if asked.stream == Some(true) { script.streamed() } else { script.whole().await })
                 }
             }
         })
@@ -240,7 +240,10 @@ impl Script {
                 output_tokens,
                 input_tokens + output_tokens
             ),
-            include_usage: asked.stream_options.as_ref().is_some_and(|options| options.include_usage),
+            include_usage: asked
+                .stream_options
+                .as_ref()
+                .is_some_and(|options| options.include_usage == Some(true)),
             pace: match simulation.tokens_per_sec {
                 0 => Duration::ZERO,
                 per_sec => Duration::from_secs(1) / per_sec,
@@ -255,7 +258,7 @@ impl Script {
         self.texts.clear();
         self.fault = Fault::None;
         let message = "the answer broke off: simulated".to_owned();
-        TransportError { kind: FailureKind::Truncated, message }
+        TransportError { kind: FailureKind::Truncated, message, sent: true }
     }
 
     async fn whole(self) -> Inbound {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, ORIGIN};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use crate::cli::span;
 use crate::control::Control;
 use crate::error::ApiError;
+use crate::ingress::only_local;
 use crate::respond;
 use crate::stream::Body;
 
@@ -43,17 +44,11 @@ impl Admin {
         Self { control, key, ledger }
     }
 
-    /// Its key, compared in constant time; without one only loopback is listened on, and no web page may ask.
+    /// Its key, compared in constant time; without one only loopback is listened on, and neither a
+    /// web page (one that made its name mean this machine, too) nor a proxy may ask.
     fn may(&self, request: &Request<Incoming>) -> Result<(), ApiError> {
         let Some(key) = &self.key else {
-            return if request.headers().contains_key(ORIGIN) {
-                Err(ApiError::new(
-                    "request_not_allowed",
-                    "no admin key is configured: requests from a web page are refused",
-                ))
-            } else {
-                Ok(())
-            };
+            return only_local(request.headers(), "server.admin_key");
         };
         let given = request.headers().get(AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let given = given.strip_prefix("Bearer ").unwrap_or_default();
@@ -105,7 +100,7 @@ impl Admin {
             "loaded_at": engine.loaded_at.rfc3339(),
             "source": self.control.source.to_string(),
             "rules": engine.compiled.rules.iter().map(|r| &*r.name).collect::<Vec<_>>(),
-            "tiers": engine.compiled.tiers.iter().map(|t| &*t.name).collect::<Vec<_>>(),
+            "tiers": engine.compiled.named_tiers().map(|t| &*t.name).collect::<Vec<_>>(),
         });
         respond::json(StatusCode::OK, text.to_string())
     }

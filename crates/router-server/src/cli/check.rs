@@ -23,7 +23,9 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<u8> {
                 line(&json!({ "ok": false, "problems": unusable.problems }).to_string());
             } else {
                 for problem in &unusable.problems {
-                    line(&problem.to_string());
+                    // A problem of the whole file has the file's path.
+                    let whole = if problem.path.is_empty() { format!("{source}: ") } else { String::new() };
+                    line(&format!("{whole}{problem}"));
                 }
             }
             return Ok(NO);
@@ -33,8 +35,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<u8> {
     let rules: Vec<_> =
         compiled.rules.iter().map(|r| json!({ "name": &*r.name, "schema": r.schema })).collect();
     let tiers: serde_json::Map<_, _> = compiled
-        .tiers
-        .iter()
+        .named_tiers()
         .map(|t| {
             (
                 t.name.to_string(),
@@ -61,7 +62,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<u8> {
         compiled.providers.len(),
         compiled.deployments.len(),
         compiled.models.len(),
-        compiled.tiers.len(),
+        tiers.len(),
         compiled.rules.len(),
         compiled.keys.len()
     ));

@@ -44,14 +44,19 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<u8> {
 
 /// A line is a chat body, or `{"prompt": ...}` for one user message.
 fn attributes(chain: &Chain, text: String) -> anyhow::Result<Attributes> {
-    let value: Value = serde_json::from_str(&text)?;
+    let mut value: Value = serde_json::from_str(&text)?;
     let body = match value.get("prompt") {
         Some(Value::String(prompt)) => {
             json!({ "model": "auto", "messages": [{ "role": "user", "content": prompt }] }).to_string()
         }
         Some(_) => anyhow::bail!("\"prompt\" must be a string"),
+        None if value.get("messages").is_none() => {
+            anyhow::bail!("neither \"prompt\" nor a chat body with \"messages\"")
+        }
         None if value.get("model").is_none() => {
-            anyhow::bail!("neither \"prompt\" nor a chat body with \"model\"")
+            // The model says nothing about the kind of request, so none need be named.
+            value["model"] = json!("auto");
+            value.to_string()
         }
         None => text,
     };

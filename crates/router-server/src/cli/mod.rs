@@ -25,7 +25,13 @@ const WRONG: u8 = 2;
 
 /// A self-hosted LLM router.
 #[derive(Debug, Parser)]
-#[command(name = "router-server", version, about, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "router-server",
+    version,
+    propagate_version = true,
+    about,
+    args_conflicts_with_subcommands = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -59,9 +65,13 @@ struct ConfigArgument {
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { WRONG } else { GOOD });
+        Err(error) if error.use_stderr() => {
+            eprintln!("router-server: {}", one_line(&error.to_string()));
+            return ExitCode::from(WRONG);
+        }
+        Err(help_or_version) => {
+            let _ = help_or_version.print();
+            return ExitCode::from(GOOD);
         }
     };
     log_to_stderr();
@@ -81,6 +91,13 @@ pub fn run() -> ExitCode {
             ExitCode::from(WRONG)
         }
     }
+}
+
+/// What is wrong with the command line, without the usage that follows it.
+fn one_line(error: &str) -> String {
+    let told = error.strip_prefix("error: ").unwrap_or(error);
+    let lines = told.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// Diagnostics on standard error: `RUST_LOG` says how much, `warn` for libraries and `info` for us by default.
@@ -105,4 +122,29 @@ fn line(text: &str) {
 /// A runtime for a command that talks to the ledger.
 fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of a command line; `None`: help or the version.
+    fn check(words: &str, expected: Option<&str>) {
+        let arguments = std::iter::once("router-server").chain(words.split_whitespace());
+        let error = Cli::try_parse_from(arguments).unwrap_err();
+        let got = error.use_stderr().then(|| one_line(&error.to_string()));
+        assert_eq!(got.as_deref(), expected, "{words}");
+    }
+
+    #[test]
+    fn help_and_version_everywhere_and_one_line_for_what_is_wrong() {
+        for command in ["", "serve", "check", "explain", "classify", "report"] {
+            check(&format!("{command} --help"), None);
+            check(&format!("{command} --version"), None);
+        }
+        let hint = "For more information, try '--help'.";
+        check("serve --bogus", Some(&format!("unexpected argument '--bogus' found {hint}")));
+        let missing = "the following required arguments were not provided: --request <FILE>";
+        check("explain", Some(missing));
+    }
 }

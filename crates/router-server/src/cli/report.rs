@@ -16,7 +16,7 @@ pub(super) struct Arguments {
     /// How far back: 90s, 15m, 24h, 7d
     #[arg(long, default_value = "24h", value_parser = span)]
     since: Duration,
-    /// Rows by these, comma-separated: provider, model, deployment, key, tag, rule
+    /// Rows by these, comma-separated: provider, model, deployment, key, tag, rule, experiment
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     by: Vec<By>,
     /// As JSON

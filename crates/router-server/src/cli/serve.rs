@@ -1,16 +1,16 @@
 //! `serve`: runs until told to stop; SIGHUP or a changed file reloads, SIGTERM or SIGINT drains.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{ConfigArgument, GOOD};
 use crate::config::{DEFAULT_PATH, Source};
 use crate::running::{Options, Running, start};
 
 /// How often the configuration file is looked at.
-const WATCH_EVERY: Duration = Duration::from_secs(2);
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -26,32 +26,49 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     if source == Source::Embedded {
         tracing::warn!("no {DEFAULT_PATH} here: serving the defaults inside the binary");
     }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Before anybody can know that we run: until they are taken, these signals end the process.
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::take()?
+    };
+    let mut watched = Watched::new(stamp(source.file()));
     let running = start(&Options { source, strict: arguments.strict })?;
-    super::block_on(until_told(&running))??;
+    runtime.block_on(until_told(&running, signals, &mut watched));
     running.stop();
     Ok(GOOD)
 }
 
-async fn until_told(running: &Running) -> std::io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+/// The signals that mean something to us.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn take() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
+async fn until_told(running: &Running, mut signals: Signals, watched: &mut Watched) {
     let mut watch = tokio::time::interval(WATCH_EVERY);
-    let file = running.watched().map(Path::to_path_buf);
-    let mut seen = stamp(file.as_ref());
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => {
-                seen = stamp(file.as_ref());
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            _ = signals.hangup.recv() => {
+                watched.loaded(stamp(running.watched()));
                 // Refused ones are logged with every problem; the old configuration stays.
                 let _ = running.reload();
             }
             _ = watch.tick() => {
-                let now = stamp(file.as_ref());
-                if now.is_some() && now != seen {
-                    seen = now;
+                if watched.is_due(stamp(running.watched())) {
                     let _ = running.reload();
                 }
             }
@@ -60,7 +77,65 @@ async fn until_told(running: &Running) -> std::io::Result<()> {
 }
 
 /// When a file was changed, and how long it is.
-fn stamp(file: Option<&PathBuf>) -> Option<(SystemTime, u64)> {
+type Stamp = (SystemTime, u64);
+
+fn stamp(file: Option<&Path>) -> Option<Stamp> {
     let metadata = std::fs::metadata(file?).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
+}
+
+/// A file looked at now and then. A change counts when it looks the same twice: half of a file may be a valid
+/// configuration, one without its keys for instance.
+struct Watched {
+    loaded: Option<Stamp>,
+    changed: Option<Stamp>,
+}
+
+impl Watched {
+    fn new(loaded: Option<Stamp>) -> Self {
+        Self { loaded, changed: None }
+    }
+
+    /// It is being loaded as it is now.
+    fn loaded(&mut self, stamp: Option<Stamp>) {
+        (self.loaded, self.changed) = (stamp, None);
+    }
+
+    /// Whether it is to be loaded now.
+    fn is_due(&mut self, now: Option<Stamp>) -> bool {
+        if now.is_none() || now == self.loaded {
+            self.changed = None;
+            return false;
+        }
+        let due = now == self.changed;
+        self.changed = now;
+        if due {
+            self.loaded(now);
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Script: a digit, the file as it looks at a tick; `-`, it is not there. Expected: `r` where it is loaded again.
+    fn check(script: &str, expected: &str) {
+        let stamp = |c: char| c.to_digit(10).map(|n| (SystemTime::UNIX_EPOCH, u64::from(n)));
+        let mut watched = Watched::new(stamp('0'));
+        let got: String = script.chars().map(|c| if watched.is_due(stamp(c)) { 'r' } else { '.' }).collect();
+        assert_eq!(got, expected, "{script}");
+    }
+
+    #[test]
+    fn a_changed_file_is_loaded_once_and_not_before_it_is_quiet() {
+        check("0000", "....");
+        check("0111", "..r.");
+        check("01233", "....r");
+        check("0-0", "...");
+        check("0-11", "...r");
+        check("0100", "....");
+        check("01122", "..r.r");
+    }
 }

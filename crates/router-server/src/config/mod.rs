@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use router_core::catalog::Catalog;
-use router_core::config::{self, Checked, Problem};
+use router_core::config::{self, Checked, NoteKind, Problem};
 use router_providers::provider::known;
 use serde_json::Value;
 
@@ -129,24 +129,67 @@ fn load_with(source: &Source, sources: &dyn Sources) -> Result<Loaded, Unusable>
         Source::Embedded => DEFAULT_CONFIG.to_owned(),
         Source::Text { text, .. } => text.clone(),
     };
-    let mut value: Value =
-        serde_saphyr::from_str(&text).map_err(|e| one(format!("is not YAML or JSON: {e}")))?;
+    let mut value = parsed(&text).map_err(|why| one(format!("is not YAML or JSON: {why}")))?;
     if value.is_null() {
         value = Value::Object(serde_json::Map::new());
     }
-    let missing = substitute::substitute(&mut value, sources);
-    if !missing.is_empty() {
-        return Err(unusable(missing.into_iter().map(|m| Problem::new(m.path, m.message)).collect()));
+    let gaps = substitute::substitute(&mut value, sources);
+    if !gaps.missing.is_empty() {
+        return Err(unusable(gaps.missing.into_iter().map(|m| Problem::new(m.path, m.message)).collect()));
     }
     let file = config::parse(&value).map_err(&unusable)?;
     let catalog = catalog().map_err(one)?;
-    let checked = config::check(&file, &catalog, &known()).map_err(unusable)?;
+    let mut checked = config::check(&file, &catalog, &known()).map_err(unusable)?;
+    // The check saw that a key has no value; only here is it known which variable would have given it one.
+    for note in checked.notes.iter_mut().filter(|note| note.kind == NoteKind::ProviderOff) {
+        let own = format!("{}.", note.path);
+        if let Some(gap) = gaps.keys.iter().find(|gap| gap.path.starts_with(&own)) {
+            note.text = format!("is off: {}", gap.message);
+        }
+    }
     Ok(Loaded { checked, base: source.base() })
+}
+
+/// YAML 1.2, of which JSON is a part: `off`, `no` and `y` are texts, as in `decision_log: off` and `language: no`. The
+/// error is one line that shows none of the file's, since a secret may stand there.
+fn parsed(text: &str) -> Result<Value, String> {
+    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let words = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
+        words.split_whitespace().collect::<Vec<_>>().join(" ")
+    })
 }
 
 /// The catalog inside the binary.
 fn catalog() -> Result<Catalog, String> {
     let damaged = |what: String| format!("the embedded catalog is damaged: {what}");
-    let value: Value = serde_saphyr::from_str(DEFAULT_CATALOG).map_err(|e| damaged(e.to_string()))?;
+    let value: Value = parsed(DEFAULT_CATALOG).map_err(damaged)?;
     config::parse_catalog(&value).map_err(|problems| damaged(format!("{problems:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_older_yaml_took_for_booleans_are_texts() {
+        let value = parsed("decision_log: off\nlanguage: no\nsecret: y\nenabled: true\n").unwrap();
+        let expected = serde_json::json!({
+            "decision_log": "off", "language": "no", "secret": "y", "enabled": true
+        });
+        assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn an_error_is_one_line_with_its_place_and_nothing_of_the_file() {
+        let check = |text: &str, place: &str| {
+            let error = parsed(text).unwrap_err();
+            assert!(error.contains(place), "{error}");
+            assert!(!error.contains("hush") && !error.contains('\n'), "{error}");
+        };
+        check("keys: [{ secret: hush }\n", "line 1");
+        check("api_key: hush\n\ttabs: hush\n", "line 2");
+        check("a: hush\na: hush\n", "line 2");
+        check("a: hush\n---\nb: hush\n", "line 3");
+    }
 }

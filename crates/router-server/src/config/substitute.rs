@@ -33,25 +33,41 @@ pub(crate) struct Missing {
     pub(crate) message: String,
 }
 
-/// Replaces everything in place; a provider's key whose variable is missing becomes null, which turns the provider off.
-pub(crate) fn substitute(value: &mut Value, sources: &dyn Sources) -> Vec<Missing> {
-    let mut missing = Vec::new();
-    walk(value, &mut String::new(), sources, &mut missing);
-    missing
+/// What could not be replaced.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Gaps {
+    /// Errors.
+    pub(crate) missing: Vec<Missing>,
+    /// Keys of providers: null now, which turns the provider off.
+    pub(crate) keys: Vec<Missing>,
 }
 
-fn walk(value: &mut Value, path: &mut String, sources: &dyn Sources, missing: &mut Vec<Missing>) {
+/// Replaces everything in place; a provider's key whose variable is missing becomes null, which turns the provider off.
+pub(crate) fn substitute(value: &mut Value, sources: &dyn Sources) -> Gaps {
+    let mut gaps = Gaps::default();
+    walk(value, &mut String::new(), sources, &mut gaps);
+    gaps
+}
+
+fn walk(value: &mut Value, path: &mut String, sources: &dyn Sources, gaps: &mut Gaps) {
     let length = path.len();
     match value {
         Value::String(text) if text.contains('$') => match expand(text, sources) {
             Ok(expanded) => *text = expanded,
-            Err(Failure::NotSet(_)) if is_provider_key(path) => *value = Value::Null,
-            Err(failure) => missing.push(Missing { path: path.clone(), message: failure.to_string() }),
+            Err(failure) => {
+                let gap = Missing { path: path.clone(), message: failure.to_string() };
+                if matches!(failure, Failure::NotSet(_)) && is_provider_key(path) {
+                    *value = Value::Null;
+                    gaps.keys.push(gap);
+                } else {
+                    gaps.missing.push(gap);
+                }
+            }
         },
         Value::Array(items) => {
             for (index, item) in items.iter_mut().enumerate() {
                 path.push_str(&format!("[{index}]"));
-                walk(item, path, sources, missing);
+                walk(item, path, sources, gaps);
                 path.truncate(length);
             }
         }
@@ -61,7 +77,7 @@ fn walk(value: &mut Value, path: &mut String, sources: &dyn Sources, missing: &m
                     path.push('.');
                 }
                 path.push_str(name);
-                walk(member, path, sources, missing);
+                walk(member, path, sources, gaps);
                 path.truncate(length);
             }
         }
@@ -106,8 +122,11 @@ fn expand(text: &str, sources: &dyn Sources) -> Result<String, Failure> {
             let end = after.find('}').ok_or(Failure::Unclosed)?;
             out.push_str(&lookup(&after[..end], sources)?);
             rest = &after[end + 1..];
-        } else {
+        } else if rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+            // `$NAME` is a slip; a dollar before anything else (the end of a regular expression) can mean nothing here.
             return Err(Failure::Stray);
+        } else {
+            out.push('$');
         }
     }
     out.push_str(rest);
@@ -169,6 +188,8 @@ mod tests {
         check("${B}", Err("environment variable B is not set"));
         check("${file:/no}", Err("file /no cannot be read: no such file"));
         check("${A", Err("\"${\" without \"}\""));
+        check("^(en|fr)$", Ok("^(en|fr)$"));
+        check("$ 5", Ok("$ 5"));
         check("$A", Err("a single \"$\": write \"$$\" for a dollar sign, or \"${NAME}\""));
     }
 
@@ -179,10 +200,12 @@ mod tests {
             "keys": [{ "secret": "${NOPE}" }],
             "providers": { "openai": { "api_key": "${NOPE}" }, "azure": { "keys": [{ "api_key": "${NOPE}" }] } }
         });
-        let missing = substitute(&mut value, &Table);
+        let Gaps { missing, keys } = substitute(&mut value, &Table);
         assert_eq!(value["server"]["admin_key"], "x\"}\nserver: {}");
         assert!(value["providers"]["openai"]["api_key"].is_null());
         assert!(value["providers"]["azure"]["keys"][0]["api_key"].is_null());
+        let off: Vec<_> = keys.iter().map(|gap| gap.path.as_str()).collect();
+        assert_eq!(off, ["providers.azure.keys[0].api_key", "providers.openai.api_key"]);
         assert_eq!(missing.len(), 1);
         assert_eq!(missing[0].path, "keys[0].secret");
         assert!(missing[0].message.contains("NOPE"));

@@ -41,6 +41,8 @@ pub(super) struct Live {
     pub(super) deployment: DeploymentIdx,
     /// Output tokens seen in a stream, about.
     pub(super) seen_tokens: u64,
+    /// It was asked for its first step: before that nothing went out.
+    pub(super) begun: bool,
     stage: Stage,
 }
 
@@ -55,11 +57,12 @@ impl Live {
             };
             exchange::send(transport, call).await
         });
-        Self { attempt, deployment, seen_tokens: 0, stage: Stage::Sending(sending) }
+        Self { attempt, deployment, seen_tokens: 0, begun: false, stage: Stage::Sending(sending) }
     }
 
     /// Waits for what happens next. Nothing is lost when this future is dropped and called again.
     pub(super) async fn step(&mut self) -> Step {
+        self.begun = true;
         loop {
             match &mut self.stage {
                 Stage::Sending(sending) => match sending.as_mut().await {

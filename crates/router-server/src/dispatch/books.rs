@@ -60,6 +60,8 @@ struct OpenAttempt {
     hold: Hold,
     first_byte: Option<Timestamp>,
     input_bound: u64,
+    /// Its beginning is in the spool; if it is not, its end has no place there either.
+    written: bool,
 }
 
 /// What the attempts of one request are opened with.
@@ -81,6 +83,8 @@ pub(super) struct Books {
     answers: u32,
     open: Vec<OpenAttempt>,
     sent_at: Option<Timestamp>,
+    /// Time until the first attempt that was not ours: the client's to send its body, or spent in line for a place.
+    waited: Duration,
     /// Of the attempt that answered.
     price_version: Option<Arc<str>>,
     concluded: bool,
@@ -123,6 +127,7 @@ impl Books {
             answers: asked.envelope().n.max(1),
             open: Vec::new(),
             sent_at: None,
+            waited: asked.body_time,
             price_version: None,
             concluded: false,
         }
@@ -169,15 +174,31 @@ impl Books {
         };
         let written = self.append(&[LedgerRecord::Open(record.clone())]);
         let Taken { permit, hold, bound } = taken;
-        let input_bound = bound.input_tokens;
-        self.open.push(OpenAttempt { record, deployment: at, permit, hold, first_byte: None, input_bound });
+        if !written && self.worker.shared.refuse_without_ledger {
+            self.engine.slot(at).retract(now, permit);
+            self.worker.shared.state.settle(hold, Usd::ZERO);
+            return Err(Refused);
+        }
+        let (first_byte, input_bound) = (None, bound.input_tokens);
+        self.open.push(OpenAttempt {
+            record,
+            deployment: at,
+            permit,
+            hold,
+            first_byte,
+            input_bound,
+            written,
+        });
         self.sent_at.get_or_insert(now);
         self.request.attempts = attempt.0;
-        if written || !self.worker.shared.refuse_without_ledger {
-            return Ok(());
+        Ok(())
+    }
+
+    /// Time went by that was not ours.
+    pub(super) fn waited(&mut self, span: Duration) {
+        if self.sent_at.is_none() {
+            self.waited += span;
         }
-        self.close(attempt, Outcome::Cancelled, Spent::Nothing, None);
-        Err(Refused)
     }
 
     /// The attempt's first byte came.
@@ -232,7 +253,7 @@ impl Books {
         let tokens = (!estimated).then(|| usage.input_tokens.saturating_add(usage.output_tokens));
         let shared = Arc::clone(&self.worker.shared);
         let ending = Ending { outcome, tokens, retry_after };
-        let OpenAttempt { record: opened, deployment: at, permit, hold, first_byte, .. } = open;
+        let OpenAttempt { record: opened, deployment: at, permit, hold, first_byte, written, .. } = open;
         engine.slot(at).end(now, permit, &ending);
         shared.state.settle(hold, cost);
         let record = CloseRecord {
@@ -260,7 +281,8 @@ impl Books {
             self.price_version = Some(Arc::clone(&opened.price_version));
             self.request.first_byte_ms = first_byte.map(|at| millis(at.since(self.request.at)));
         }
-        Some(record)
+        // An attempt whose `open` could not be written has no `close` either.
+        written.then_some(record)
     }
 
     fn settle(&self, open: &OpenAttempt, deployment: &Deployment, spent: Spent) -> (Usage, Usd, bool) {
@@ -298,7 +320,8 @@ impl Books {
 
     /// Our own time until the first attempt was sent.
     pub(super) fn overhead(&self) -> Duration {
-        self.sent_at.unwrap_or_else(|| self.worker.shared.clock.now()).since(self.request.at)
+        let until = self.sent_at.unwrap_or_else(|| self.worker.shared.clock.now());
+        until.since(self.request.at).saturating_sub(self.waited)
     }
 
     /// Writes the attempt that answered and the request's end, which happened when the provider's last byte had come.
@@ -345,8 +368,9 @@ impl Books {
         });
     }
 
-    /// After a panic: everything open is closed at its bound, and the request ends.
-    pub(super) fn abandon(&mut self) {
+    /// After a panic: everything open is closed at its bound, and the request ends. Whether that was still to be done.
+    pub(super) fn abandon(&mut self) -> bool {
+        let unended = !self.concluded || !self.open.is_empty();
         while let Some(open) = self.open.last() {
             let attempt = AttemptNo(open.record.attempt);
             self.close(
@@ -357,6 +381,7 @@ impl Books {
             );
         }
         self.conclude("internal_error");
+        unended
     }
 
     /// Whether the records are in the spool.

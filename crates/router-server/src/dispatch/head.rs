@@ -23,12 +23,21 @@ const X_ROUTER_RULE: HeaderName = HeaderName::from_static("x-router-rule");
 const X_ROUTER_ATTEMPTS: HeaderName = HeaderName::from_static("x-router-attempts");
 const X_ROUTER_COST_USD: HeaderName = HeaderName::from_static("x-router-cost-usd");
 const X_ROUTER_OVERHEAD_US: HeaderName = HeaderName::from_static("x-router-overhead-us");
+const X_ROUTER_CLAMPED: HeaderName = HeaderName::from_static("x-router-clamped");
 const X_ROUTER_SIMULATED: HeaderName = HeaderName::from_static("x-router-simulated");
 
+/// Who answered, and what its headers said of its rate limits.
+type Answered<'a> = (DeploymentIdx, Option<&'a HeaderMap>);
+
 /// What is known when the first byte goes out.
-fn common(headers: &mut HeaderMap, engine: &Engine, asked: &Asked, books: &Books, at: DeploymentIdx) {
+fn common(
+    headers: &mut HeaderMap,
+    engine: &Engine,
+    asked: &Asked,
+    books: &Books,
+    (at, rate_limits): Answered<'_>,
+) {
     let deployment = engine.compiled.deployment(at);
-    headers.insert(respond::X_REQUEST_ID, respond::value(&asked.arrival.id.to_string()));
     headers.insert(X_ROUTER_MODEL, respond::value(&deployment.model));
     headers.insert(X_ROUTER_DEPLOYMENT, respond::value(&deployment.id));
     if let Some(rule) = books.rule() {
@@ -37,15 +46,28 @@ fn common(headers: &mut HeaderMap, engine: &Engine, asked: &Asked, books: &Books
     headers.insert(X_ROUTER_ATTEMPTS, HeaderValue::from(books.attempts()));
     let overhead = u64::try_from(books.overhead().as_micros()).unwrap_or(u64::MAX);
     headers.insert(X_ROUTER_OVERHEAD_US, HeaderValue::from(overhead));
+    // As the adapter writes it: never more than the deployment can put out.
+    let asked = asked.envelope().max_tokens.as_ref().map(|m| m.value);
+    if let Some(longest) = deployment.max_output_tokens.filter(|longest| asked > Some(*longest)) {
+        headers.insert(X_ROUTER_CLAMPED, respond::value(&format!("max_tokens={longest}")));
+    }
+    for (name, value) in rate_limits.into_iter().flatten() {
+        headers.append(name, value.clone());
+    }
     if deployment.simulated {
         headers.insert(X_ROUTER_SIMULATED, HeaderValue::from_static("true"));
     }
 }
 
 /// The head of a streamed answer; its body follows.
-pub(super) fn stream(engine: &Engine, asked: &Asked, books: &Books, at: DeploymentIdx) -> Response<Body> {
+pub(super) fn stream(
+    engine: &Engine,
+    asked: &Asked,
+    books: &Books,
+    answered: Answered<'_>,
+) -> Response<Body> {
     let mut response = Response::new(Body::Whole(SmallVec::new()));
-    common(response.headers_mut(), engine, asked, books, at);
+    common(response.headers_mut(), engine, asked, books, answered);
     response
 }
 
@@ -58,8 +80,8 @@ pub(super) fn whole(
     reply: Box<JsonReply>,
 ) -> Response<Body> {
     let mut response = respond::json(StatusCode::OK, bytes::Bytes::new());
+    common(response.headers_mut(), engine, asked, books, (at, Some(&reply.headers.rate_limits)));
     *response.body_mut() = Body::Whole(reply.body.into_iter().collect());
-    common(response.headers_mut(), engine, asked, books, at);
     response.headers_mut().insert(X_ROUTER_COST_USD, respond::value(&books.cost().to_string()));
     response
 }
@@ -73,6 +95,7 @@ pub(super) fn error(engine: &Engine, end: End, failed: &[FailedAttempt], now: Ti
                 "the ledger cannot be written and ledger.on_full is refuse",
             );
         }
+        End::ShuttingDown => return ApiError::new("shutting_down", "the server is shutting down"),
         End::Finish(finish) => finish,
     };
     let listed = || list(engine, failed);
@@ -85,6 +108,9 @@ pub(super) fn error(engine: &Engine, end: End, failed: &[FailedAttempt], now: Ti
         Finish::NoMoney => ApiError::new("budget_exceeded", "the money left does not cover an attempt"),
         Finish::DeadlineExceeded => {
             ApiError::new("deadline_exceeded", format!("no answer before the deadline{}", listed()))
+        }
+        Finish::Broken(_, FailureKind::Timeout) => {
+            ApiError::new("deadline_exceeded", "the deadline came before the end of the answer")
         }
         Finish::Failed(kind) => return exhausted(kind, failed, &listed()),
         Finish::Broken(_, kind) => ApiError::new(

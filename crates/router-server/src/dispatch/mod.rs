@@ -31,10 +31,13 @@ pub(crate) type Reply = oneshot::Sender<Result<Response<Body>, ApiError>>;
 pub(crate) async fn run(worker: Arc<Worker>, engine: Arc<Engine>, asked: Asked, reply: Reply) {
     worker.shared.in_flight.fetch_add(1, Ordering::Relaxed);
     let mut books = books::Books::begin(&worker, &engine, &asked);
-    let mut answer = answer::Answer::new(reply);
+    let mut answer = answer::Answer::new(reply, worker.shared.abort.clone());
     let serving = run::Run::new(&worker, &engine, &asked, &mut books, &mut answer).serve();
-    if AssertUnwindSafe(serving).catch_unwind().await.is_err() {
-        tracing::error!(request = %asked.arrival.id, "a defect: this request panicked; it is settled and ended");
+    let panicked = AssertUnwindSafe(serving).catch_unwind().await.is_err();
+    if panicked || books.abandon() {
+        tracing::error!(
+            request = %asked.arrival.id, panicked, "a defect: this request did not end by itself; it is settled and ended"
+        );
         books.abandon();
         answer
             .fail(&asked, ApiError::new("internal_error", "the router failed; this request was settled"))

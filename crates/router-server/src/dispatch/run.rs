@@ -41,6 +41,8 @@ pub(super) enum End {
     Finish(Finish),
     /// The ledger cannot take the attempt.
     LedgerUnavailable,
+    /// The server ends before the answer did.
+    ShuttingDown,
 }
 
 /// What happened; at most two at once.
@@ -59,6 +61,8 @@ pub(super) struct Run<'a> {
     held: Option<Item>,
     whole: Option<Box<JsonReply>>,
     committed: bool,
+    /// The server ends: what is under way is let go as if the client had left, but it has not, and is told.
+    aborted: bool,
     wake: Option<Timestamp>,
     view: Vec<DeploymentView>,
     pub(super) decision: Option<Decision>,
@@ -84,6 +88,7 @@ impl<'a> Run<'a> {
             held: None,
             whole: None,
             committed: false,
+            aborted: false,
             wake: None,
             view: Vec::new(),
             decision: None,
@@ -149,7 +154,11 @@ impl<'a> Run<'a> {
         let mut events = VecDeque::from([Event::Start]);
         loop {
             let Some(event) = events.pop_front() else {
+                let in_line = self.live.is_none().then(|| self.worker.shared.clock.now());
                 events.extend(self.wait().await);
+                if let Some(since) = in_line {
+                    self.books.waited(self.worker.shared.clock.now().since(since));
+                }
                 continue;
             };
             let now = self.worker.shared.clock.now();
@@ -157,7 +166,7 @@ impl<'a> Run<'a> {
                 self.view = self.worker.shared.state.view(self.engine, self.asked.arrival.seed(), now);
             }
             for action in machine.on(event, now, &self.view) {
-                match self.perform(action).await {
+                match self.perform(action) {
                     Performed::Done => {}
                     Performed::Event(event) => events.push_back(event),
                     Performed::End(end) => return end,
@@ -166,7 +175,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn perform(&mut self, action: Action) -> Performed {
+    fn perform(&mut self, action: Action) -> Performed {
         match action {
             Action::Admit { attempt, deployment, draws, last_resort, place } => {
                 let ask = Ask {
@@ -185,7 +194,7 @@ impl<'a> Run<'a> {
                 Performed::Done
             }
             Action::Send(attempt, limits) => self.send(attempt, limits),
-            Action::Commit(attempt) => self.commit(attempt).await,
+            Action::Commit(attempt) => self.commit(attempt),
             Action::Cancel(attempt, failure) => {
                 self.cancel(attempt, failure);
                 Performed::Done
@@ -198,42 +207,69 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The attempt's bytes are the client's from now on.
-    async fn commit(&mut self, attempt: AttemptNo) -> Performed {
+    /// The attempt's bytes are the client's from now on. Those of a stream that showed nothing, and was whole all the same,
+    /// come here with its end.
+    fn commit(&mut self, attempt: AttemptNo) -> Performed {
         self.committed = true;
-        let Some(item) = self.held.take() else { return Performed::Done };
-        let Some(live) = self.live.as_ref().filter(|l| l.attempt == attempt) else { return Performed::Done };
-        let response = head::stream(self.engine, self.asked, self.books, live.deployment);
-        let sent = match self.answer.start(response) {
-            Ok(()) => self.answer.send(item.bytes).await,
-            Err(gone) => Err(gone),
-        };
-        match sent {
+        if self.whole.is_some() {
+            return Performed::Done;
+        }
+        let Some(live) = self.live.as_mut().filter(|l| l.attempt == attempt) else { return Performed::Done };
+        let deployment = live.deployment;
+        let limits = live.stream().map(|stream| &stream.headers().rate_limits);
+        let response = head::stream(self.engine, self.asked, self.books, (deployment, limits));
+        let bytes = self.held.take().map(|item| item.bytes).unwrap_or_default();
+        match self.answer.start(response).and_then(|()| self.answer.send(bytes)) {
             Ok(()) => Performed::Done,
             Err(Gone) => Performed::Event(Event::ClientGone),
         }
     }
 
-    /// Waits for the client to leave, the attempt to move, or the time asked for.
+    /// Waits for the client to leave, the attempt to move, or the time asked for. A committed stream is forwarded here
+    /// without asking the machine about every chunk; while a slow client has no room, no more of it is read, but time and
+    /// the client are still watched.
     async fn wait(&mut self) -> Events {
+        let shared = &self.worker.shared;
+        let mut abort = shared.abort.clone();
+        // Both are set once, not for every chunk.
+        let mut aborted = pin!(abort.wait_for(|abort| *abort));
+        let mut timer = pin!(at(self.wake.map(|at| shared.clock.instant(at))));
         loop {
-            let step = if self.committed { self.forward().await } else { self.step().await };
-            let step = match step {
-                Ok(step) => step,
-                Err(event) => {
-                    if event == Event::Timer {
-                        self.wake = None;
-                    }
-                    return smallvec![event];
+            let room = !self.answer.is_full();
+            let step = tokio::select! {
+                biased;
+                // Before the attempt: a deadline that comes with its time limit is not the deployment's failure.
+                () = timer.as_mut() => {
+                    self.wake = None;
+                    return smallvec![Event::Timer];
+                }
+                step = next(&mut self.live), if room => step,
+                moved = self.answer.moved() => match moved {
+                    Ok(()) => continue,
+                    Err(Gone) => return smallvec![Event::ClientGone],
+                },
+                _ = aborted.as_mut() => {
+                    self.aborted = true;
+                    return smallvec![Event::ClientGone];
                 }
             };
             let Some(attempt) = self.live.as_ref().map(|l| l.attempt) else { continue };
             match step {
+                Step::Item(item) if self.committed => {
+                    if self.answer.send(item.bytes).is_err() {
+                        return smallvec![Event::ClientGone];
+                    }
+                }
                 Step::Item(item) => {
                     self.books.first_byte(attempt);
-                    let Some(seen) = item.seen else { continue };
-                    self.held = Some(item);
-                    return smallvec![Event::Visible(attempt, seen)];
+                    let seen = item.seen;
+                    // Without anything visible, bytes come only with the end of a stream that is whole without it.
+                    if !item.bytes.is_empty() {
+                        self.held = Some(item);
+                    }
+                    if let Some(seen) = seen {
+                        return smallvec![Event::Visible(attempt, seen)];
+                    }
                 }
                 Step::Done => return smallvec![Event::Ended(attempt)],
                 Step::Whole(reply) => {
@@ -244,45 +280,6 @@ impl<'a> Run<'a> {
                 Step::Failed(fault) => return smallvec![self.failed(attempt, fault)],
             }
         }
-    }
-
-    /// The attempt's next step, or what came before it.
-    async fn step(&mut self) -> Result<Step, Event> {
-        let mut abort = self.worker.shared.abort.clone();
-        let wake = self.wake_at();
-        tokio::select! {
-            biased;
-            () = self.answer.gone() => Err(Event::ClientGone),
-            // Before the attempt: a deadline that comes with its time limit is not the deployment's failure.
-            () = at(wake) => Err(Event::Timer),
-            step = next(&mut self.live) => Ok(step),
-            _ = abort.wait_for(|abort| *abort) => Err(Event::ClientGone),
-        }
-    }
-
-    /// Forwards a committed stream, without asking the machine about every chunk; returns what is no chunk of it.
-    async fn forward(&mut self) -> Result<Step, Event> {
-        let mut abort = self.worker.shared.abort.clone();
-        // Made once: a timer that is set and a listener that is entered for each chunk would cost more than the chunk.
-        let mut abort = pin!(abort.wait_for(|abort| *abort));
-        let mut wake = pin!(at(self.wake_at()));
-        let answer = &*self.answer;
-        let mut left = pin!(answer.left());
-        loop {
-            let step = tokio::select! {
-                biased;
-                () = &mut wake => return Err(Event::Timer),
-                step = next(&mut self.live) => step,
-                () = &mut left => return Err(Event::ClientGone),
-                _ = &mut abort => return Err(Event::ClientGone),
-            };
-            let Step::Item(item) = step else { return Ok(step) };
-            answer.send(item.bytes).await.map_err(|Gone| Event::ClientGone)?;
-        }
-    }
-
-    fn wake_at(&self) -> Option<tokio::time::Instant> {
-        self.wake.map(|at| self.worker.shared.clock.instant(at))
     }
 
     fn failed(&mut self, attempt: AttemptNo, fault: Fault) -> Event {
@@ -308,8 +305,11 @@ impl<'a> Run<'a> {
     async fn finish(&mut self, end: End) {
         match end {
             End::Finish(Finish::Answered(attempt)) => self.answered(attempt).await,
-            End::Finish(Finish::ClientGone) => self.books.conclude("cancelled"),
+            End::Finish(Finish::ClientGone) if !self.aborted => {
+                self.books.conclude("cancelled");
+            }
             other => {
+                let other = if self.aborted { End::ShuttingDown } else { other };
                 let error = head::error(self.engine, other, &self.failed, self.worker.shared.clock.now());
                 self.refuse(error).await;
             }
@@ -378,12 +378,17 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// Whether a provider may bill a failed attempt without saying so: it had the request, and did not refuse it.
 fn may_be_billed(fault: &Fault) -> bool {
     use FailureKind as K;
-    fault.sent && matches!(fault.kind, K::Timeout | K::Stalled | K::Truncated | K::Empty | K::BadReply)
+    let died = fault.kind == K::Unavailable && fault.status.is_none();
+    fault.sent
+        && (died || matches!(fault.kind, K::Timeout | K::Stalled | K::Truncated | K::Empty | K::BadReply))
 }
 
 /// What an attempt that did not end well has used.
 pub(super) fn spent_so_far(live: &mut Live) -> Spent {
     let seen = live.seen_tokens;
+    if !live.begun {
+        return Spent::Nothing;
+    }
     match live.stream() {
         Some(stream) => Spent::Unknown { seen_output_tokens: Some(seen), so_far: stream.usage() },
         None => Spent::Unknown { seen_output_tokens: None, so_far: None },

@@ -1,7 +1,9 @@
 //! Who is it, may it: client keys by hash, and what is refused while there are none.
 
+use std::borrow::Cow;
+
 use hyper::HeaderMap;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
 use router_core::compiled::ClientKey;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -37,41 +39,56 @@ impl KeyTable {
         query: Option<&str>,
     ) -> Result<Option<usize>, ApiError> {
         if self.by_hash.is_empty() {
-            return only_local(headers).map(|()| None);
+            return only_local(headers, "keys").map(|()| None);
         }
-        let secret = presented(headers, query).ok_or_else(|| {
-            ApiError::new("invalid_api_key", "no api key: send it as \"authorization: Bearer ...\"")
-        })?;
+        let mut given = presented(headers, query).peekable();
+        if given.peek().is_none() {
+            let text = "no api key: send it as \"authorization: Bearer ...\"";
+            return Err(ApiError::new("invalid_api_key", text));
+        }
+        given
+            .find_map(|secret| self.find(&secret))
+            .map(Some)
+            .ok_or_else(|| ApiError::new("invalid_api_key", "this api key is not known here"))
+    }
+
+    fn find(&self, secret: &str) -> Option<usize> {
         let hash: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
         let from = self.by_hash.partition_point(|(known, _)| known[..8] < hash[..8]);
         let same_start = self.by_hash[from..].iter().take_while(|(known, _)| known[..8] == hash[..8]);
-        same_start
-            .filter(|(known, _)| known.ct_eq(&hash).into())
-            .map(|(_, at)| Some(*at))
-            .next()
-            .ok_or_else(|| ApiError::new("invalid_api_key", "this api key is not known here"))
+        same_start.filter(|(known, _)| known.ct_eq(&hash).into()).map(|(_, at)| *at).next()
     }
 }
 
-fn presented(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
-    let bearer = headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| {
-        let (scheme, token) = v.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+/// Every key a request carries, in the order they count: an SDK that must send some key in its own header may carry ours
+/// in another.
+fn presented<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> impl Iterator<Item = Cow<'a, str>> {
+    let text = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
+    let bearer = text(AUTHORIZATION.as_str()).and_then(without_scheme);
+    let others = KEY_HEADERS.iter().filter_map(move |name| {
+        let value = text(name)?;
+        Some(without_scheme(value).unwrap_or(value))
     });
-    let header = || KEY_HEADERS.iter().find_map(|name| headers.get(*name)?.to_str().ok().map(str::to_owned));
-    let parameter = || {
-        let raw = query?.split('&').find_map(|pair| pair.strip_prefix("key="))?;
-        percent_encoding::percent_decode_str(raw).decode_utf8().ok().map(std::borrow::Cow::into_owned)
-    };
-    bearer.or_else(header).or_else(parameter)
+    let parameter = query.into_iter().flat_map(|q| q.split('&')).find_map(|pair| pair.strip_prefix("key="));
+    let parameter = parameter.and_then(|raw| percent_encoding::percent_decode_str(raw).decode_utf8().ok());
+    bearer.into_iter().chain(others).map(Cow::Borrowed).chain(parameter)
+}
+
+/// What follows `Bearer`.
+fn without_scheme(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// Without keys anybody on this machine may ask, but no web page and nothing that comes through a proxy.
-fn only_local(headers: &HeaderMap) -> Result<(), ApiError> {
+///
+/// # Errors
+/// 403 that names what to configure.
+pub(crate) fn only_local(headers: &HeaderMap, missing: &str) -> Result<(), ApiError> {
     let refuse = |what: &str| {
         Err(ApiError::new(
             "request_not_allowed",
-            format!("no keys are configured, so {what} is refused: add `keys`"),
+            format!("no keys are configured, so {what} is refused: add `{missing}`"),
         ))
     };
     if headers.contains_key(ORIGIN) {
@@ -146,9 +163,13 @@ mod tests {
             ("x-api-key", "two"),
             ("api-key", "two"),
             ("x-goog-api-key", "two"),
+            ("x-litellm-api-key", "two"),
+            ("x-litellm-api-key", "Bearer two"),
         ] {
             assert_eq!(keys.authenticate(&headers(&[header]), None), Ok(Some(1)), "{header:?}");
         }
+        let beside_another = headers(&[("authorization", "Bearer sk-dummy"), ("x-api-key", "two")]);
+        assert_eq!(keys.authenticate(&beside_another, None), Ok(Some(1)));
         assert_eq!(keys.authenticate(&headers(&[]), Some("alt=sse&key=thre%65")), Ok(Some(2)));
     }
 

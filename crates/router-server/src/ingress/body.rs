@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use hyper::HeaderMap;
 use hyper::body::{Body as _, Incoming};
+use hyper::header::EXPECT;
 
 use crate::error::ApiError;
 
@@ -12,7 +14,11 @@ use crate::error::ApiError;
 ///
 /// # Errors
 /// 413 over `limit_bytes` (announced or met), 408 when it takes longer than `within`, 400 when the client breaks off.
-pub(crate) async fn read(body: Incoming, limit_bytes: usize, within: Duration) -> Result<Bytes, ApiError> {
+pub(crate) async fn read(
+    body: &mut Incoming,
+    limit_bytes: usize,
+    within: Duration,
+) -> Result<Bytes, ApiError> {
     let too_large =
         || ApiError::new("request_too_large", format!("the body is larger than {limit_bytes} bytes"));
     if body.size_hint().lower() > limit_bytes as u64 {
@@ -29,8 +35,21 @@ pub(crate) async fn read(body: Incoming, limit_bytes: usize, within: Duration) -
     }
 }
 
+/// So long a client is listened to that sends a body nobody wants.
+const DISCARD: Duration = Duration::from_secs(1);
+
+/// Reads what is left of a body whose request is refused already. A connection that is closed with bytes unread is reset,
+/// and a client that is still sending then never sees why. One that asked before sending (`expect`) sends nothing.
+pub(crate) async fn discard(body: &mut Incoming, headers: &HeaderMap) {
+    if body.is_end_stream() || headers.contains_key(EXPECT) {
+        return;
+    }
+    let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+    let _ = tokio::time::timeout(DISCARD, rest).await;
+}
+
 /// `None`: over the limit. A body that comes in one piece is not copied.
-async fn gather(mut body: Incoming, limit_bytes: usize) -> Result<Option<Bytes>, hyper::Error> {
+async fn gather(body: &mut Incoming, limit_bytes: usize) -> Result<Option<Bytes>, hyper::Error> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {

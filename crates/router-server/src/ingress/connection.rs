@@ -38,6 +38,11 @@ impl Listening {
     /// # Errors
     /// The address is taken or not ours.
     pub(crate) fn bind(address: SocketAddr, count: usize) -> std::io::Result<Self> {
+        if count > 1 {
+            // Sockets that share a port share it with another server, too, and in silence: each would get some of the
+            // connections. A socket that does not share says whether somebody listens there.
+            drop(socket(address, false)?);
+        }
         let first = bind_one(address, count > 1)?;
         let address = first.local_addr()?;
         let rest = (1..count).map(|_| bind_one(address, true));
@@ -52,6 +57,12 @@ impl Listening {
 }
 
 fn bind_one(address: SocketAddr, shared: bool) -> std::io::Result<StdListener> {
+    let socket = socket(address, shared)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn socket(address: SocketAddr, shared: bool) -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if shared {
@@ -59,8 +70,7 @@ fn bind_one(address: SocketAddr, shared: bool) -> std::io::Result<StdListener> {
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// Accepts until told to stop, then lets every connection finish what it has begun.
@@ -113,4 +123,21 @@ async fn connection(worker: Arc<Worker>, stream: TcpStream, mut stop: watch::Rec
         _ = stop.wait_for(|stop| *stop) => serving.as_mut().graceful_shutdown(),
     }
     let _ = serving.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_somebody_listens_on_is_taken_however_many_sockets_share_it() {
+        let ours = Listening::bind(([127, 0, 0, 1], 0).into(), 3).unwrap();
+        for count in [1, 2] {
+            let error = Listening::bind(ours.address, count).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse, "{count}");
+        }
+        let address = ours.address;
+        drop(ours);
+        Listening::bind(address, 2).unwrap();
+    }
 }

@@ -6,5 +6,6 @@ mod connection;
 mod options;
 mod routes;
 
+pub(crate) use auth::only_local;
 pub(crate) use connection::{Listening, serve};
 pub(crate) use routes::{Arrival, Asked};

@@ -15,6 +15,19 @@ enum Form {
     Switch,
 }
 
+impl Form {
+    const fn wanted(self) -> &'static str {
+        match self {
+            Self::List | Self::Text => "is not text",
+            Self::Number => "is not a number",
+            Self::Switch => "is not true or false",
+        }
+    }
+}
+
+/// What the names of these headers begin with.
+const PREFIX: &str = "x-router-";
+
 /// Every wish that can be made by header, as `x-router-<name with - for _>`.
 const WISHES: [(&str, Form); 11] = [
     ("required_capabilities", Form::List),
@@ -33,26 +46,30 @@ const WISHES: [(&str, Form); 11] = [
 /// The body's wishes, completed by the headers'.
 ///
 /// # Errors
-/// 400 with the header or the JSON pointer of a wish that is wrong.
+/// 400 with the JSON pointer of a wish that is wrong.
 pub(crate) fn merge(body: RequestOptions, headers: &HeaderMap) -> Result<RequestOptions, ApiError> {
-    let asked = WISHES.iter().filter_map(|(name, form)| {
-        let header = format!("x-router-{}", name.replace('_', "-"));
-        headers.get(&header).map(|value| (*name, *form, header, value))
-    });
-    // Looking up eleven names costs less than it seems: most requests carry none, and an early exit is cheap.
-    if !headers.keys().any(|name| name.as_str().starts_with("x-router-")) {
+    // Most requests carry none.
+    if !headers.keys().any(|name| name.as_str().starts_with(PREFIX)) {
         return check(body);
     }
     let mut wishes = Map::new();
-    for (name, form, header, value) in asked {
-        let text = value.to_str().map_err(|_| wrong(&header, "is not text"))?.trim();
-        wishes.insert(
-            name.to_owned(),
-            json(form, text).ok_or_else(|| wrong(&header, "is not a number, or not true or false"))?,
-        );
+    for (header, value) in headers {
+        let Some(name) = header.as_str().strip_prefix(PREFIX) else { continue };
+        let name = name.replace('-', "_");
+        let Some((_, form)) = WISHES.iter().find(|(known, _)| *known == name) else {
+            let known: Vec<_> = WISHES.iter().map(|(name, _)| name.replace('_', "-")).collect();
+            return Err(wrong(&name, &format!("is no wish; known: {}", known.join(", "))));
+        };
+        let text = value.to_str().map_err(|_| wrong(&name, "is not text"))?.trim();
+        let value = json(*form, text).ok_or_else(|| wrong(&name, form.wanted()))?;
+        // Each by itself, so that the one to blame is known.
+        let alone = Map::from_iter([(name.clone(), value.clone())]);
+        serde_json::from_value::<RequestOptions>(Value::Object(alone))
+            .map_err(|e| wrong(&name, &e.to_string()))?;
+        wishes.insert(name, value);
     }
     let from_headers: RequestOptions =
-        serde_json::from_value(Value::Object(wishes)).map_err(|e| wrong("x-router-*", &e.to_string()))?;
+        serde_json::from_value(Value::Object(wishes)).map_err(|e| wrong("", &e.to_string()))?;
     check(RequestOptions {
         required_capabilities: body.required_capabilities | from_headers.required_capabilities,
         latency_budget_ms: body.latency_budget_ms.or(from_headers.latency_budget_ms),
@@ -72,8 +89,9 @@ fn either(first: Vec<String>, second: Vec<String>) -> Vec<String> {
     if first.is_empty() { second } else { first }
 }
 
-fn wrong(header: &str, why: &str) -> ApiError {
-    ApiError::new("invalid_request", format!("header {header} {why}")).at(header)
+fn wrong(name: &str, why: &str) -> ApiError {
+    let text = format!("header {PREFIX}{}: {why}", name.replace('_', "-"));
+    ApiError::new("invalid_request", text).at(format!("/router/{name}"))
 }
 
 fn json(form: Form, text: &str) -> Option<Value> {
@@ -139,10 +157,12 @@ mod tests {
     fn a_wrong_wish_is_400_with_its_place() {
         for (header, place) in [
             (("x-router-quality", "1.5"), "/router/quality"),
-            (("x-router-deadline-ms", "soon"), "x-router-deadline-ms"),
+            (("x-router-deadline-ms", "soon"), "/router/deadline_ms"),
             (("x-router-deadline-ms", "0"), "/router/deadline_ms"),
             (("x-router-max-cost-usd", "-1"), "/router/max_cost_usd"),
-            (("x-router-required-capabilities", "tool"), "x-router-*"),
+            (("x-router-required-capabilities", "tool"), "/router/required_capabilities"),
+            (("x-router-allow-fallbacks", "maybe"), "/router/allow_fallbacks"),
+            (("x-router-qualty", "0.5"), "/router/qualty"),
         ] {
             let error = merge(RequestOptions::default(), &headers(&[header])).unwrap_err();
             assert_eq!((error.status.as_u16(), error.pointer.as_deref()), (400, Some(place)), "{header:?}");

@@ -1,8 +1,10 @@
 //! Paths: what is served, who may, and in which dialect.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::Incoming;
+use hyper::header::{ALLOW, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use router_core::chat::Envelope;
@@ -49,7 +51,8 @@ fn find(method: &Method, path: &str) -> Result<(Route, String), ApiError> {
     for (verb, pattern, route) in ROUTES {
         let short = pattern.strip_prefix("/v1").filter(|_| route != Route::Explain);
         let Some(id) = matches(pattern, path).or_else(|| matches(short?, path)) else { continue };
-        if method.as_str() == verb {
+        // HEAD is GET without the body, which hyper leaves out.
+        if method.as_str() == verb || (method == Method::HEAD && verb == "GET") {
             return Ok((route, id));
         }
         other_method = true;
@@ -59,6 +62,11 @@ fn find(method: &Method, path: &str) -> Result<(Route, String), ApiError> {
     }
     let served: Vec<_> = ROUTES.iter().map(|(verb, pattern, _)| format!("{verb} {pattern}")).collect();
     Err(ApiError::new("not_found", format!("{path} is not served here; served: {}", served.join(", "))))
+}
+
+/// The methods a path is served by, for `allow`.
+fn allowed(path: &str) -> &'static str {
+    if find(&Method::GET, path).is_ok() { "GET, HEAD" } else { "POST" }
 }
 
 /// Ids contain slashes, so `{id}` is all the rest.
@@ -76,12 +84,22 @@ fn matches(pattern: &str, path: &str) -> Option<String> {
 pub(super) async fn answer(worker: Arc<Worker>, request: Request<Incoming>) -> Response<Body> {
     let received = worker.shared.clock.now();
     let id = worker.ids.next(received);
-    let (head, body) = request.into_parts();
+    let (head, mut body) = request.into_parts();
     let client = &OpenaiChat;
-    match serve(&worker, Arrival { id, received, client }, head, body).await {
+    let mut response = match serve(&worker, Arrival { id, received, client }, &head, &mut body).await {
         Ok(response) => response,
-        Err(error) => respond::error(client, &error, id),
+        Err(error) => {
+            worker.shared.metrics.refused(error.code);
+            body::discard(&mut body, &head.headers).await;
+            respond::error(client, &error)
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(respond::X_REQUEST_ID, respond::value(&id.to_string()));
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed(head.uri.path())));
     }
+    response
 }
 
 /// A request that has arrived: its id, when, and the dialect its path speaks.
@@ -106,8 +124,8 @@ impl Arrival {
 async fn serve(
     worker: &Arc<Worker>,
     arrival: Arrival,
-    head: Parts,
-    body: Incoming,
+    head: &Parts,
+    body: &mut Incoming,
 ) -> Result<Response<Body>, ApiError> {
     let (route, id) = find(&head.method, head.uri.path())?;
     let engine = worker.shared.engine.load_full();
@@ -124,33 +142,37 @@ async fn serve(
             None => Err(ApiError::new("model_not_found", format!("there is no model \"{id}\""))),
         },
         Route::Explain => {
-            let request = scanned(worker, arrival, &head, body).await?;
+            let (request, _) = scanned(worker, arrival, head, body).await?;
             let text = explain::live(&worker.shared, &engine, &request, key, arrival)?;
             Ok(respond::json(StatusCode::OK, text))
         }
         Route::Chat => {
             engine.admit_key(key, arrival.received)?;
-            let request = Arc::new(scanned(worker, arrival, &head, body).await?);
-            chat(worker, engine, Asked { arrival, request, key, client_request_id: client_id(&head) }).await
+            let (request, body_time) = scanned(worker, arrival, head, body).await?;
+            let (request, client_request_id) = (Arc::new(request), client_id(head));
+            chat(worker, engine, Asked { arrival, request, key, client_request_id, body_time }).await
         }
         Route::Live | Route::Ready => Err(ApiError::new("not_found", "served above")),
     }
 }
 
-/// The body, scanned, with the headers' wishes.
+/// The body, scanned, with the headers' wishes; and how long the client took to send it.
 async fn scanned(
     worker: &Worker,
     arrival: Arrival,
     head: &Parts,
-    body: Incoming,
-) -> Result<exchange::Request, ApiError> {
+    body: &mut Incoming,
+) -> Result<(exchange::Request, Duration), ApiError> {
     auth::require_json(&head.headers)?;
     let limits = worker.shared.limits;
+    let clock = worker.shared.clock;
+    let from = clock.now();
     let bytes = body::read(body, limits.max_body_bytes, limits.body_timeout).await?;
+    let body_time = clock.now().since(from);
     let scanned = arrival.client.scan(bytes, ScanLimits { max_depth: limits.max_depth });
     let mut envelope = scanned.map_err(|p| ApiError::new("invalid_request", p.message).at(p.pointer))?;
     envelope.options = options::merge(std::mem::take(&mut envelope.options), &head.headers)?;
-    Ok(exchange::Request::new(envelope))
+    Ok((exchange::Request::new(envelope), body_time))
 }
 
 /// The client's own request id: stored beside ours, never a key, so it may be anything short.
@@ -174,6 +196,8 @@ pub(crate) struct Asked {
     pub(crate) key: Option<usize>,
     /// The client's own id of the request.
     pub(crate) client_request_id: Option<Arc<str>>,
+    /// How long the client took to send the body.
+    pub(crate) body_time: Duration,
 }
 
 impl Asked {
@@ -208,12 +232,20 @@ mod tests {
         check(Method::POST, "/v1/chat/completions", Ok((Route::Chat, "")));
         check(Method::POST, "/chat/completions", Ok((Route::Chat, "")));
         check(Method::GET, "/v1/chat/completions", Err(405));
+        check(Method::HEAD, "/healthz", Ok((Route::Live, "")));
+        check(Method::HEAD, "/v1/chat/completions", Err(405));
         check(Method::GET, "/v1/models", Ok((Route::Models, "")));
         check(Method::GET, "/v1/models/openai/gpt-4o", Ok((Route::Model, "openai/gpt-4o")));
         check(Method::GET, "/models/meta%2Fllama", Ok((Route::Model, "meta/llama")));
         check(Method::POST, "/router/explain", Err(404));
         check(Method::GET, "/", Err(404));
         check(Method::GET, "/v1/models/", Err(404));
+    }
+
+    #[test]
+    fn a_path_says_by_what_it_is_served() {
+        assert_eq!(allowed("/v1/chat/completions"), "POST");
+        assert_eq!(allowed("/v1/models"), "GET, HEAD");
     }
 
     #[test]

@@ -128,13 +128,24 @@ impl Shared {
 impl LogWriter {
     /// Writes what is buffered and ends the thread.
     pub(crate) fn stop(mut self) {
+        self.end();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+
+    fn end(&self) {
         if let Some(shared) = &self.shared {
             shared.state.lock().unwrap_or_else(PoisonError::into_inner).stop = true;
             shared.wake.notify_all();
         }
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+    }
+}
+
+/// A server that did not start leaves no thread behind.
+impl Drop for LogWriter {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

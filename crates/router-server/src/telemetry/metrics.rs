@@ -39,6 +39,11 @@ struct ClassLabel {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CodeLabel {
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct DeploymentLabel {
     deployment: Arc<str>,
 }
@@ -82,6 +87,7 @@ pub(crate) struct Metrics {
     spool_bytes: Gauge,
     config_info: Family<HashLabel, Gauge>,
     in_flight: Gauge,
+    refusals: Family<CodeLabel, Counter>,
 }
 
 impl Metrics {
@@ -101,6 +107,7 @@ impl Metrics {
             spool_bytes: Gauge::default(),
             config_info: Family::default(),
             in_flight: Gauge::default(),
+            refusals: Family::default(),
             registry: Registry::default(),
         };
         registry.register("requests", "Requests that ended", all.requests.clone());
@@ -128,7 +135,13 @@ impl Metrics {
         registry.register("spool_bytes", "Ledger records not yet in the database", all.spool_bytes.clone());
         registry.register("config_info", "The configuration in force", all.config_info.clone());
         registry.register("requests_in_flight", "Requests being served", all.in_flight.clone());
+        registry.register("refusals", "Requests refused before they were decided", all.refusals.clone());
         Self { registry, ..all }
+    }
+
+    /// A request was refused before it was decided: it is in no ledger.
+    pub(crate) fn refused(&self, code: &'static str) {
+        self.refusals.get_or_create(&CodeLabel { code }).inc();
     }
 
     /// A request began.

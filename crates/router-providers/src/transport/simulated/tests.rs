@@ -57,6 +57,9 @@ async fn it_says_that_it_is_simulated_and_counts() {
     let content: Value =
         serde_json::from_str(value["choices"][0]["message"]["content"].as_str().unwrap()).unwrap();
     assert!(content["simulated"].is_string());
+    let nothing =
+        r#"{"model":"x","stream":null,"stream_options":null,"max_tokens":null,"response_format":null}"#;
+    assert_eq!(ask(&transport, nothing).await.0, 200, "null is as good as absent");
     assert_eq!(ask(&transport, "no").await.0, 400);
 }
 
