@@ -141,7 +141,7 @@ impl Process {
         for _ in 0..MOST_LOOKS {
             tokio::time::sleep(LOOK).await;
             let now = self.cpu()?;
-            if now.since(&before) < LOOK / RESTING_PART {
+            if now.since(&before).into_values().sum::<Duration>() < LOOK / RESTING_PART {
                 return Ok(());
             }
             before = now;
@@ -157,21 +157,22 @@ impl Drop for Process {
     }
 }
 
-/// Processor time of each thread, to the nanosecond (`/proc/<pid>/task/<tid>/schedstat`; the whole process's own figure
-/// comes in grains of 10 ms, which is too coarse for streams).
+/// Processor time of each thread with its name, to the nanosecond (`/proc/<pid>/task/<tid>/schedstat`; the whole
+/// process's own figure comes in grains of 10 ms, which is too coarse for streams).
 #[derive(Clone, Debug)]
-pub(super) struct Cpu(BTreeMap<u32, Duration>);
+pub(super) struct Cpu(BTreeMap<u32, (String, Duration)>);
 
 impl Cpu {
     fn of(pid: u32) -> Result<Self> {
         let mut threads = BTreeMap::new();
         for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
             let entry = entry?;
+            let read = |name: &str| fs::read_to_string(entry.path().join(name));
             // A thread may end between being listed and being read.
-            let Ok(text) = fs::read_to_string(entry.path().join("schedstat")) else { continue };
+            let (Ok(text), Ok(name)) = (read("schedstat"), read("comm")) else { continue };
             let nanoseconds = text.split(' ').next().and_then(|n| n.parse().ok()).context("no schedstat")?;
             let thread = entry.file_name().to_str().and_then(|n| n.parse().ok()).context("no thread id")?;
-            threads.insert(thread, Duration::from_nanos(nanoseconds));
+            threads.insert(thread, (name.trim_end().to_owned(), Duration::from_nanos(nanoseconds)));
         }
         if threads.is_empty() {
             bail!("no thread says how much it used");
@@ -179,12 +180,15 @@ impl Cpu {
         Ok(Self(threads))
     }
 
-    /// Time used since. Threads begun since count whole; those that ended are lost, so programs measured here keep theirs.
-    pub(super) fn since(&self, before: &Self) -> Duration {
-        let used = |(thread, now): (&u32, &Duration)| {
-            now.saturating_sub(before.0.get(thread).copied().unwrap_or_default())
-        };
-        self.0.iter().map(used).sum()
+    /// Time used since, by the threads' names. Threads begun since count whole; those that ended are lost, so programs
+    /// measured here keep theirs.
+    pub(super) fn since(&self, before: &Self) -> BTreeMap<String, Duration> {
+        let mut used = BTreeMap::new();
+        for (thread, (name, now)) in &self.0 {
+            let before = before.0.get(thread).map(|(_, time)| *time).unwrap_or_default();
+            *used.entry(name.clone()).or_default() += now.saturating_sub(before);
+        }
+        used
     }
 }
 
@@ -193,15 +197,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_since_counts_new_threads_whole_and_old_ones_by_difference() {
-        let cpu = |threads: &[(u32, u64)]| {
-            Cpu(threads.iter().map(|(t, ms)| (*t, Duration::from_millis(*ms))).collect())
+    fn time_since_counts_new_threads_whole_and_old_ones_by_difference_under_their_names() {
+        let ms = Duration::from_millis;
+        let cpu = |threads: &[(u32, &str, u64)]| {
+            Cpu(threads
+                .iter()
+                .map(|(thread, name, used)| (*thread, ((*name).to_owned(), ms(*used))))
+                .collect())
         };
-        assert_eq!(cpu(&[(1, 30), (3, 5)]).since(&cpu(&[(1, 10), (2, 7)])), Duration::from_millis(25));
+        let used = cpu(&[(1, "a", 30), (3, "a", 5), (4, "b", 2)]).since(&cpu(&[(1, "a", 10), (2, "b", 7)]));
+        assert_eq!(used, BTreeMap::from([("a".to_owned(), ms(25)), ("b".to_owned(), ms(2))]));
     }
 
     #[test]
     fn this_process_has_used_some_time() {
-        assert!(Cpu::of(std::process::id()).unwrap().since(&Cpu(BTreeMap::new())) > Duration::ZERO);
+        let used = Cpu::of(std::process::id()).unwrap().since(&Cpu(BTreeMap::new()));
+        assert!(used.into_values().sum::<Duration>() > Duration::ZERO);
     }
 }

@@ -1,5 +1,6 @@
 //! The figures: medians over the rounds, their ratio, how far rounds were apart, and the table that shows them.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
@@ -54,6 +55,8 @@ pub(super) struct Row {
     /// Processor time per request, microseconds.
     pass_cpu_us: Spread,
     router_cpu_us: Spread,
+    /// Medians by the threads' names.
+    router_cpu_us_by_thread: BTreeMap<String, f64>,
     pass_requests_per_sec: Spread,
     router_requests_per_sec: Spread,
     pass_p50_us: Spread,
@@ -103,6 +106,7 @@ impl Row {
             what: workload.what,
             pass_cpu_us,
             router_cpu_us,
+            router_cpu_us_by_thread: by_thread(routed),
             pass_requests_per_sec: spread(passed, rate),
             router_requests_per_sec: spread(routed, rate),
             pass_p50_us: spread(passed, |s| s.seen.p50_us as f64),
@@ -113,6 +117,16 @@ impl Row {
             met: workload.bar.map(|bar| ratio.median <= bar),
         }
     }
+}
+
+/// Medians over the rounds; a thread that a round did not see used nothing in it.
+fn by_thread(samples: &[Sample]) -> BTreeMap<String, f64> {
+    let names = samples.iter().flat_map(|sample| sample.by_thread.keys());
+    let of = |name: &String| {
+        samples.iter().map(|sample| sample.by_thread.get(name).copied().unwrap_or(0.0)).collect()
+    };
+    let median = |values: Vec<f64>| Spread::of(values.into_iter()).median;
+    names.map(|name| (name.clone(), median(of(name)))).collect()
 }
 
 /// The table, for people and for docs/benchmarks.md.
@@ -141,6 +155,12 @@ pub(super) fn table(figures: &Figures) -> String {
             row.what, row.pass_cpu_us.median, row.router_cpu_us.median, ratio.median, ratio.least, ratio.most
         );
     }
+    text.push_str("\nThe router's, by thread:\n");
+    for row in rows {
+        let used = row.router_cpu_us_by_thread.iter().filter(|(_, us)| **us >= 0.05);
+        let used: Vec<_> = used.map(|(name, us)| format!("{name} {us:.1}")).collect();
+        let _ = writeln!(text, "- {}: {}", row.what, used.join(", "));
+    }
     text
 }
 
@@ -152,7 +172,9 @@ mod tests {
 
     fn samples(cpu_us: &[f64]) -> Vec<Sample> {
         let seen = Seen { requests: 100, seconds: 2.0, p50_us: 10, p99_us: 20 };
-        cpu_us.iter().map(|cpu_us| Sample { cpu_us: *cpu_us, seen }).collect()
+        let by_thread =
+            |us: &f64| BTreeMap::from([("worker-0".to_owned(), us - 1.0), ("log".to_owned(), 1.0)]);
+        cpu_us.iter().map(|us| Sample { cpu_us: *us, by_thread: by_thread(us), seen }).collect()
     }
 
     #[test]
@@ -180,5 +202,6 @@ mod tests {
         let text = table(&Figures { machine, connections: 64, seconds: 3, rows: vec![row, free] });
         assert!(text.contains("| 10.0 | 26.0 | 2.60 | 2.60-2.60 | 2.5 | MISSED |"), "{text}");
         assert!(text.contains("| 2.60-2.60 | - |  |"), "{text}");
+        assert!(text.contains("- 1 KB, model named: log 1.0, worker-0 25.0\n"), "{text}");
     }
 }

@@ -1,5 +1,6 @@
 //! The measurement: both programs up at once, workloads through them in turn, round after round.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
@@ -20,10 +21,12 @@ pub(super) struct Plan {
 }
 
 /// One measurement.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sample {
     /// Processor time per request, microseconds.
     pub(super) cpu_us: f64,
+    /// The same by the threads' names.
+    pub(super) by_thread: BTreeMap<String, f64>,
     /// What the clients saw.
     pub(super) seen: Seen,
 }
@@ -134,5 +137,7 @@ async fn measure(
     if seen.requests == 0 {
         bail!("no request was answered");
     }
-    Ok(Sample { cpu_us: used.as_secs_f64() * 1e6 / seen.requests as f64, seen })
+    let per_request = |used: Duration| used.as_secs_f64() * 1e6 / seen.requests as f64;
+    let by_thread: BTreeMap<_, _> = used.into_iter().map(|(name, used)| (name, per_request(used))).collect();
+    Ok(Sample { cpu_us: by_thread.values().sum(), by_thread, seen })
 }
