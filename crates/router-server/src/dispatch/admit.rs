@@ -14,7 +14,8 @@ use router_providers::exchange::{Call, Limits};
 
 use super::attempt::{Destination, Live};
 use super::books::Bound;
-use super::run::{End, Performed, Run, spent_so_far};
+use super::run::{End, Performed, Run};
+use super::spent::Spent;
 use crate::ingress::Asked;
 use crate::respond;
 
@@ -137,7 +138,7 @@ impl Run<'_> {
     /// Stops an attempt, sent or only admitted, and settles it.
     pub(super) fn cancel(&mut self, attempt: AttemptNo, failure: Option<FailureKind>) {
         if let Some(mut live) = self.live.take_if(|l| l.attempt == attempt) {
-            let spent = spent_so_far(&mut live);
+            let spent = Spent::so_far(&mut live);
             self.books.close(attempt, failure.map_or(Outcome::Cancelled, Outcome::Failure), spent, None);
         } else if let Some(admission) = self.admission.take_if(|a| a.attempt == attempt) {
             let Some(taken) = admission.taken else { return };

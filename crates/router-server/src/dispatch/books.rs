@@ -19,6 +19,7 @@ use router_core::select::Decision;
 use router_core::time::Timestamp;
 
 use super::admit::Taken;
+use super::spent::{Settled, Spent, Terms};
 use crate::engine::Engine;
 use crate::ingress::Asked;
 use crate::telemetry::metrics::RequestDone;
@@ -27,30 +28,6 @@ use crate::worker::Worker;
 /// Words of every request's records, made once.
 static SUCCESS: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("success"));
 static NOTHING: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
-
-/// What an attempt is known to have used.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Spent {
-    /// The provider said so, and on which tier it processed.
-    Reported(Usage, ServiceTier),
-    /// Nothing: it refused, or was never reached.
-    Nothing,
-    /// It may have worked on it and said nothing: booked at its bound, or for a stream at its input's bound and what was
-    /// seen of the output, marked estimated.
-    Unknown {
-        /// Output tokens seen in a stream; `None`: a whole answer that never came.
-        seen_output_tokens: Option<u64>,
-        /// What a stream said of its tokens before it ended early: good for the input, too low for the output.
-        so_far: Option<Usage>,
-    },
-}
-
-impl Spent {
-    /// An answer of which so many output tokens were seen, and nothing said.
-    pub(super) const fn seen(tokens: u64) -> Self {
-        Self::Unknown { seen_output_tokens: Some(tokens), so_far: None }
-    }
-}
 
 /// An attempt in flight.
 struct OpenAttempt {
@@ -249,7 +226,13 @@ impl Books {
         let now = self.worker.shared.clock.now();
         let engine = Arc::clone(&self.engine);
         let deployment = engine.compiled.deployment(open.deployment);
-        let (usage, cost, estimated) = self.settle(&open, deployment, spent);
+        let terms = Terms {
+            price: deployment.price.as_ref(),
+            tier: self.service_tier,
+            input_bound: open.input_bound,
+            ceiling: open.record.ceiling,
+        };
+        let Settled { usage, cost, estimated } = spent.settle(&terms);
         let tokens = (!estimated).then(|| usage.input_tokens.saturating_add(usage.output_tokens));
         let shared = Arc::clone(&self.worker.shared);
         let ending = Ending { outcome, tokens, retry_after };
@@ -283,24 +266,6 @@ impl Books {
         }
         // An attempt whose `open` could not be written has no `close` either.
         written.then_some(record)
-    }
-
-    fn settle(&self, open: &OpenAttempt, deployment: &Deployment, spent: Spent) -> (Usage, Usd, bool) {
-        let price =
-            |usage: &Usage, tier| deployment.price.as_ref().map_or(Usd::ZERO, |p| p.cost(usage, tier));
-        match spent {
-            Spent::Reported(usage, tier) => (usage, price(&usage, tier), false),
-            Spent::Nothing => (Usage::default(), Usd::ZERO, false),
-            Spent::Unknown { seen_output_tokens: None, .. } => {
-                (Usage { input_tokens: open.input_bound, ..Usage::default() }, open.record.ceiling, true)
-            }
-            Spent::Unknown { seen_output_tokens: Some(seen), so_far } => {
-                let bound = Usage { input_tokens: open.input_bound, ..Usage::default() };
-                let said = so_far.filter(|usage| usage.input_tokens > 0).unwrap_or(bound);
-                let usage = Usage { output_tokens: said.output_tokens.max(seen), ..said };
-                (usage, price(&usage, self.service_tier).min(open.record.ceiling), true)
-            }
-        }
     }
 
     /// Cost of all attempts so far.
@@ -363,7 +328,8 @@ impl Books {
             seconds: self.request.ended.since(self.request.at).as_secs_f64(),
             first_byte_seconds: self.request.first_byte_ms.map(|ms| f64::from(ms) / 1e3),
             overhead_seconds: overhead.as_secs_f64(),
-            cost: self.request.cost,
+            // As in the report: simulated answers cost nothing.
+            cost: if self.request.simulated { Usd::ZERO } else { self.request.cost },
             usage: &self.request.usage,
         });
     }

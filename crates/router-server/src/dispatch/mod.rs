@@ -7,6 +7,7 @@ mod books;
 mod head;
 mod input;
 mod run;
+mod spent;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -18,7 +18,8 @@ use smallvec::{SmallVec, smallvec};
 use super::admit::Admission;
 use super::answer::{Answer, Gone};
 use super::attempt::{Live, Step};
-use super::books::{Books, Spent};
+use super::books::Books;
+use super::spent::{Spent, may_be_billed};
 use super::{decision_input, head};
 use crate::engine::Engine;
 use crate::error::ApiError;
@@ -284,7 +285,7 @@ impl<'a> Run<'a> {
 
     fn failed(&mut self, attempt: AttemptNo, fault: Fault) -> Event {
         let Some(mut live) = self.live.take() else { return Event::Timer };
-        let spent = if may_be_billed(&fault) { spent_so_far(&mut live) } else { Spent::Nothing };
+        let spent = if may_be_billed(&fault) { Spent::so_far(&mut live) } else { Spent::Nothing };
         self.books.close(attempt, Outcome::Failure(fault.kind), spent, fault.retry_after);
         tracing::debug!(
             request = %self.asked.arrival.id, attempt = attempt.0, kind = fault.kind.name(), message = fault.message,
@@ -320,16 +321,8 @@ impl<'a> Run<'a> {
         let done = self.worker.shared.clock.now();
         let Some(mut live) = self.live.take_if(|l| l.attempt == attempt) else { return };
         let spent = match &self.whole {
-            Some(reply) => match reply.usage {
-                Some(usage) => Spent::Reported(usage, reply.service_tier),
-                None => Spent::seen(
-                    reply.body.iter().map(|piece| piece.len() as u64).sum::<u64>() / BYTES_PER_TOKEN,
-                ),
-            },
-            None => match live.stream().and_then(|stream| Some((stream.usage()?, stream.service_tier()))) {
-                Some((usage, tier)) => Spent::Reported(usage, tier),
-                None => Spent::seen(live.seen_tokens),
-            },
+            Some(reply) => Spent::of_whole(reply),
+            None => Spent::of_stream(&mut live),
         };
         self.books.succeed(attempt, spent, done);
         let sent = if let Some(reply) = self.whole.take() {
@@ -368,29 +361,5 @@ async fn at(instant: Option<tokio::time::Instant>) {
     match instant {
         Some(instant) => tokio::time::sleep_until(instant).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Of an answer whose tokens nobody counted, about so many bytes are one token (English prose; ANCHORS section 5 has the
-/// error, at most 20 %).
-const BYTES_PER_TOKEN: u64 = 4;
-
-/// Whether a provider may bill a failed attempt without saying so: it had the request, and did not refuse it.
-fn may_be_billed(fault: &Fault) -> bool {
-    use FailureKind as K;
-    let died = fault.kind == K::Unavailable && fault.status.is_none();
-    fault.sent
-        && (died || matches!(fault.kind, K::Timeout | K::Stalled | K::Truncated | K::Empty | K::BadReply))
-}
-
-/// What an attempt that did not end well has used.
-pub(super) fn spent_so_far(live: &mut Live) -> Spent {
-    let seen = live.seen_tokens;
-    if !live.begun {
-        return Spent::Nothing;
-    }
-    match live.stream() {
-        Some(stream) => Spent::Unknown { seen_output_tokens: Some(seen), so_far: stream.usage() },
-        None => Spent::Unknown { seen_output_tokens: None, so_far: None },
     }
 }
