@@ -186,11 +186,11 @@ fn ledger_is_exact(places: &[Place], rows: &Rows, left: &Left) {
         exact += cost;
     }
     for (name, row) in by_call.iter().filter(|(name, _)| !seen.contains(*name)) {
-        assert_eq!(
-            (row.cost_nanousd, row.failure.as_deref()),
-            (0, Some("unavailable")),
-            "{name}: never arrived"
-        );
+        // Never arrived: refused, or killed with its bytes unread, which nobody but the dead provider could know.
+        assert_eq!(row.failure.as_deref(), Some("unavailable"), "{name}: {row:?}");
+        let bound = if row.estimated { row.ceiling_nanousd } else { 0 };
+        assert!(row.cost_nanousd <= bound && row.deployment == places[KILLED].id(), "{name}: {row:?}");
+        estimated += i128::from(row.cost_nanousd);
     }
     let report = left.report("");
     assert_eq!(nanousd(report["cost_usd"].as_str().unwrap_or_default()), exact + estimated, "{report}");
