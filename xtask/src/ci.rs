@@ -57,6 +57,8 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 
 fn tests(root: &Path) -> Result<()> {
     let python = python_for_tests(root)?;
+    // The end-to-end tests start the server as a process; testing its package builds no binary of it.
+    cargo(root, &["build", "--workspace", "--bins", "--locked"], &[])?;
     cargo(root, &["test", "--workspace", "--locked"], &python)
 }
 
