@@ -167,8 +167,7 @@ pub fn binary() -> PathBuf {
     let own = std::env::current_exe().expect("the test's own path");
     let folder = own.ancestors().nth(2).expect("a test runs from target/<profile>/deps");
     let path = folder.join(format!("router-server{}", std::env::consts::EXE_SUFFIX));
-    let missing =
-        "build it first: `cargo build -p router-server`, or run `cargo test --workspace`, which does";
+    let missing = "build it first: `cargo build --workspace --bins`; `cargo xtask ci` does";
     assert!(path.exists(), "{} is missing; {missing}", path.display());
     path
 }
