@@ -6,7 +6,9 @@ use router_core::record::RequestId;
 use router_core::time::Timestamp;
 
 /// Rows per statement: a batch is written with the largest that fits, so that few texts are prepared and kept.
-pub(crate) const ROWS: [usize; 3] = [64, 8, 1];
+/// Each statement is a question to SQLite's thread and an answer, four wake-ups; the longest has 8,000 arguments of the
+/// 32,766 that SQLite takes.
+pub(crate) const ROWS: [usize; 5] = [256, 64, 16, 4, 1];
 
 /// Columns an `open` fills, after which come those a `close` fills.
 const OPEN: [&str; 13] = [

@@ -30,7 +30,7 @@ pub(crate) struct Cut;
 #[derive(Debug)]
 pub(crate) enum Body {
     /// Pieces known when the head is sent.
-    Whole(SmallVec<[Bytes; 4]>),
+    Whole(SmallVec<[Bytes; 1]>),
     /// Pieces that come.
     Channel(mpsc::Receiver<Piece>),
 }

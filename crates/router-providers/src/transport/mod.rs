@@ -14,7 +14,7 @@ use hyper::{HeaderMap, StatusCode, Uri};
 use router_core::attempt::FailureKind;
 
 pub use http::{HttpTransport, NoRoots};
-pub use pieces::{Body, Pieces};
+pub use pieces::{Body, Pieces, joined};
 pub use simulated::{SimulatedTransport, Simulation};
 
 /// A request for an upstream: always a POST.

@@ -7,6 +7,7 @@ use router_core::compiled::DeploymentIdx;
 use router_core::failover::Finish;
 use router_core::time::Timestamp;
 use router_providers::exchange::JsonReply;
+use router_providers::transport::joined;
 use smallvec::SmallVec;
 
 use super::books::Books;
@@ -81,7 +82,7 @@ pub(super) fn whole(
 ) -> Response<Body> {
     let mut response = respond::json(StatusCode::OK, bytes::Bytes::new());
     common(response.headers_mut(), engine, asked, books, (at, Some(&reply.headers.rate_limits)));
-    *response.body_mut() = Body::Whole(reply.body.into_iter().collect());
+    *response.body_mut() = Body::Whole(joined(reply.body));
     response.headers_mut().insert(X_ROUTER_COST_USD, respond::value(&books.cost().to_string()));
     response
 }

@@ -113,7 +113,9 @@ async fn connection(worker: Arc<Worker>, stream: TcpStream, mut stop: watch::Rec
     let header_timeout = worker.shared.limits.header_timeout;
     let service = service_fn(move |request: Request<Incoming>| {
         let worker = Arc::clone(&worker);
-        async move { Ok::<_, Infallible>(routes::answer(worker, request).await) }
+        // Boxed: the connection moves it about before it is polled.
+        let answer = Box::pin(routes::answer(worker, request));
+        async move { Ok::<_, Infallible>(answer.await) }
     });
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(MAX_HEAD_BYTES);

@@ -210,7 +210,8 @@ impl Asked {
 /// One task owns the request from here on: if the client leaves, this future is dropped, the task notices and settles.
 async fn chat(worker: &Arc<Worker>, engine: Arc<Engine>, asked: Asked) -> Result<Response<Body>, ApiError> {
     let (reply, answer) = oneshot::channel();
-    tokio::spawn(dispatch::run(Arc::clone(worker), engine, asked, reply));
+    // Boxed: the runtime moves a task's state about when it ends, and this one's is some 5 KB.
+    tokio::spawn(Box::pin(dispatch::run(Arc::clone(worker), engine, asked, reply)));
     // The task always answers; it can only vanish when the runtime is shut down under it.
     answer.await.unwrap_or_else(|_| Err(ApiError::new("shutting_down", "the server is shutting down")))
 }
