@@ -86,9 +86,9 @@ pub fn ceiling(
         .max()
         .unwrap_or(0);
     // 10^-12 USD times a factor in millionths is 10^-18 USD; a nano-USD is 10^9 of those.
-    let nano = picousd.saturating_mul(u128::from(price.factor_ppm)).div_ceil(1_000_000_000);
-    let fee = Usd::from_nano(price.per_request.nano().max(0));
-    Usd::from_nano(i64::try_from(nano).unwrap_or(i64::MAX)) + fee
+    let fee = u128::from(price.per_request.nano().max(0).unsigned_abs()) * 1_000;
+    let all = picousd.saturating_add(fee).saturating_mul(u128::from(price.factor_ppm));
+    Usd::from_nano(i64::try_from(all.div_ceil(1_000_000_000)).unwrap_or(i64::MAX))
 }
 
 /// The rates of every list a call of at most so many input tokens can be billed by.

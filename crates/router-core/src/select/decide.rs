@@ -10,7 +10,7 @@ use super::input::DecisionInput;
 use super::scope::{Group, Scope};
 use super::set::Set;
 use super::spread::{Odds, Place, Spread, sort_by_key};
-use crate::compiled::Compiled;
+use crate::compiled::{Compiled, DeploymentIdx};
 
 /// Keeps this draw apart from others made with the same request's seed.
 const DRAW: u64 = 0x7370_7265_6164_0001;
@@ -23,30 +23,22 @@ type Places = SmallVec<[Place; 32]>;
 /// Same arguments, same result. A model nobody knows has no candidates; the caller asks [`super::resolve`] first.
 pub fn decide(compiled: &Compiled, input: &DecisionInput) -> Decision {
     let scope = Scope::of(compiled, input);
-    let judge = Judge::new(compiled, input, scope.max_cost, has_real(compiled, &scope));
-    let mut seen = Set::default();
-    let mut verdicts = Vec::with_capacity(scope.groups.iter().map(|group| group.members.len()).sum());
-    let mut ends: SmallVec<[usize; 2]> = SmallVec::new();
-    for group in &scope.groups {
-        let new = group.members.iter().filter(|idx| seen.insert(**idx));
-        verdicts.extend(new.map(|idx| judge.verdict(*idx, group)));
-        ends.push(verdicts.len());
-    }
-
+    let judge = Judge::new(compiled, input, &scope, real_wanted(compiled, &scope));
+    let (mut verdicts, ends) = judged(&judge, &scope);
     let mut ranked = Places::new();
     let mut start = 0;
     let mut rng = fastrand::Rng::with_seed(input.seed ^ DRAW);
     for (group, end) in scope.groups.iter().zip(&ends) {
         let places = places(&verdicts, start..*end, VerdictKind::Ranked);
         start = *end;
-        rank(compiled, input, (group, places), (&mut verdicts, &mut ranked, &mut rng));
+        rank(&judge, (group, places), (&mut verdicts, &mut ranked, &mut rng));
     }
     let deferred = by_return(&judge, compiled, &verdicts);
     if let (None, Some(first)) = (ranked.first(), deferred.first()) {
         verdicts[usize::from(*first)].propensity = 1.0;
     }
 
-    let no_fallbacks = input.options.allow_fallbacks == Some(false);
+    let no_fallbacks = scope.no_fallbacks;
     let at_most = if no_fallbacks { 1 } else { usize::MAX };
     let named = |place: &Place| verdicts[usize::from(*place)].deployment;
     let plan = RoutePlan {
@@ -65,10 +57,48 @@ pub fn decide(compiled: &Compiled, input: &DecisionInput) -> Decision {
     }
 }
 
-/// Whether there are real deployments among those the request is for: then a simulated one never stands in for them.
-fn has_real(compiled: &Compiled, scope: &Scope<'_>) -> bool {
-    let own = scope.groups.iter().find(|group| !group.members.is_empty());
-    own.is_some_and(|own| own.members.iter().any(|idx| !compiled.deployment(*idx).simulated))
+/// Where each group's verdicts end.
+type Ends = SmallVec<[usize; 2]>;
+
+/// One verdict on each candidate, group by group. One that an earlier group's own limits keep out may still answer as a
+/// member of a later one.
+fn judged(judge: &Judge<'_>, scope: &Scope<'_>) -> (Vec<Verdict>, Ends) {
+    let mut seen = Set::default();
+    let mut verdicts = Vec::with_capacity(scope.groups.iter().map(|group| group.members.len()).sum());
+    let mut ends = Ends::new();
+    for group in &scope.groups {
+        for idx in &group.members {
+            let earlier = if seen.insert(*idx) { None } else { Some(kept_out(&verdicts, *idx)) };
+            if earlier == Some(None) {
+                continue;
+            }
+            let verdict = judge.verdict(*idx, group);
+            if let Some(at) = earlier.flatten() {
+                if verdict.kind == VerdictKind::Refused {
+                    continue;
+                }
+                verdicts.remove(at);
+                ends.iter_mut().filter(|end| **end > at).for_each(|end| *end -= 1);
+            }
+            verdicts.push(verdict);
+        }
+        ends.push(verdicts.len());
+    }
+    (verdicts, ends)
+}
+
+/// Where the refusal of a deployment stands, if it was refused.
+fn kept_out(verdicts: &[Verdict], idx: DeploymentIdx) -> Option<usize> {
+    verdicts.iter().position(|verdict| verdict.deployment == idx && verdict.kind == VerdictKind::Refused)
+}
+
+/// Whether the request is for real deployments: then a simulated one never stands in for them, not as a fallback and not
+/// where all of them are off. It is for simulated ones when nothing else stands under the name asked for, or when the
+/// configuration has no other.
+fn real_wanted(compiled: &Compiled, scope: &Scope<'_>) -> bool {
+    let is_real = |idx: &DeploymentIdx| !compiled.deployment(*idx).simulated;
+    let own = scope.groups.first().map_or(&[][..], |own| &own.members);
+    own.iter().any(is_real) || (own.is_empty() && compiled.deployments.iter().any(|d| !d.simulated))
 }
 
 /// The places in this range whose verdict is of this kind.
@@ -77,17 +107,16 @@ fn places(verdicts: &[Verdict], range: std::ops::Range<usize>, kind: VerdictKind
     of_kind.filter_map(|at| Place::try_from(at).ok()).collect()
 }
 
-/// What decides before the strategy does, smaller first: the rule's preference, the quality reached, and, when none
-/// reaches it, the quality itself.
-type Bucket = (u8, bool, u64);
+/// What decides before the strategy does, smaller first: the request's order of providers, the rule's preference, the
+/// quality reached, and, when none reaches it, the quality itself.
+type Bucket = (usize, u8, bool, u64);
 
 /// Brings one group's ranked places into order, appends them to `ranked`, and says what came of quality.
 ///
 /// An unknown quality counts as reaching the one wanted: nothing speaks against it, and a deployment that never answers
 /// is never measured.
 fn rank(
-    compiled: &Compiled,
-    input: &DecisionInput,
+    judge: &Judge<'_>,
     (group, mut places): (&Group<'_>, Places),
     (verdicts, ranked, rng): (&mut [Verdict], &mut Places, &mut fastrand::Rng),
 ) {
@@ -112,16 +141,18 @@ fn rank(
         };
         // Not negative, so the bits are in the order of the values.
         let quality = verdict.quality.unwrap_or_default().max(0.0).to_bits();
-        (preference, verdict.reason.is_some(), if none_reaches { !quality } else { 0 })
+        let place = judge.fences.place(verdict.deployment);
+        (place, preference, verdict.reason.is_some(), if none_reaches { !quality } else { 0 })
     };
     sort_by_key(&mut places, |place| bucket(&verdicts[usize::from(place)]));
 
-    let mut spread = Spread { compiled, verdicts, rng: rng.clone(), turn: input.turn };
+    let (compiled, input) = (judge.compiled, judge.input);
+    let mut spread = Spread { compiled, input, verdicts, rng: rng.clone() };
     let mut odds = None;
     let same =
         |a: &Place, b: &Place| bucket(&verdicts[usize::from(*a)]) == bucket(&verdicts[usize::from(*b)]);
     for alike in places.chunk_by_mut(same) {
-        let of_these = spread.arrange(alike, group.strategy);
+        let of_these = spread.arrange(alike, group);
         if ranked.is_empty() && odds.is_none() {
             odds = Some(propensities(&spread, alike, of_these));
         }
@@ -133,20 +164,26 @@ fn rank(
     ranked.extend(places);
 }
 
-/// With what probability each of these came first.
+/// With what probability each of these came first; those not named, with none.
 fn propensities(spread: &Spread<'_>, alike: &[Place], odds: Odds) -> SmallVec<[(Place, f64); 16]> {
-    let sum: f64 = alike.iter().map(|place| f64::from(spread.weight(*place))).sum();
-    let each = |place: &Place| match odds {
-        Odds::First => 1.0,
-        Odds::Shared(many) => 1.0 / many.max(1) as f64,
-        Odds::Weighted => f64::from(spread.weight(*place)) / sum,
+    let of = |many: usize, each: &dyn Fn(Place) -> f64| {
+        alike.iter().take(many).map(|place| (*place, each(*place))).collect()
     };
-    let first = match odds {
-        Odds::First => 1,
-        Odds::Shared(many) => many,
-        Odds::Weighted => alike.len(),
-    };
-    alike.iter().take(first).map(|place| (*place, each(place))).collect()
+    match odds {
+        Odds::First => of(1, &|_| 1.0),
+        Odds::Shared(many) => of(many, &|_| 1.0 / many.max(1) as f64),
+        Odds::Weighted => {
+            let sum: f64 = alike.iter().map(|place| f64::from(spread.weight(*place))).sum();
+            of(alike.len(), &|place| f64::from(spread.weight(place)) / sum)
+        }
+        // Of n x (n - 1) / 2 pairs, so many hold this one and a worse one.
+        Odds::BetterOfTwo(best_to_worst) => {
+            let many = best_to_worst.len();
+            let pairs = (many * many.saturating_sub(1)) as f64 / 2.0;
+            let odds = |rank: usize| if many == 1 { 1.0 } else { (many - 1 - rank) as f64 / pairs };
+            best_to_worst.iter().enumerate().map(|(rank, place)| (*place, odds(rank))).collect()
+        }
+    }
 }
 
 /// All deferred places, soonest return first; of those that return together, the mildest reason first: one that is slow

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
+use super::fence::{Limit, LimitOf};
 use super::input::DeploymentState;
 use crate::capability::Capabilities;
 use crate::chat::DialectId;
 use crate::compiled::DeploymentIdx;
-use crate::money::Usd;
+use crate::money::{PerMillion, Usd};
 
 /// Why a deployment is refused or deferred; the first reason found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
@@ -18,9 +19,9 @@ use crate::money::Usd;
 pub enum Reason {
     /// Not among the deployments that may answer this request (its model, tier, rule).
     NotInSet,
-    /// The key or the request does not allow its model or provider.
+    /// The key, the model or the request does not allow its model or provider.
     NotAllowed,
-    /// The key or the request does not allow its region.
+    /// The key, the model, the rule or the request does not allow its region.
     RegionNotAllowed,
     /// A simulated deployment never stands in for a real one.
     Simulated,
@@ -30,9 +31,9 @@ pub enum Reason {
     DialectCannotExpress,
     /// The input, with the output asked for, does not fit its window.
     ContextTooLong,
-    /// Its expected cost is over the request's cost ceiling.
+    /// Its expected cost, or its price, is over the most the request allows.
     OverCostCeiling,
-    /// It has no price, and a budget or a cost ceiling must be kept.
+    /// It has no price, and a budget, a cost ceiling or a dearest price must be kept.
     Unpriced,
     /// Deferred: its breaker is open, or half open with the one ticket taken, or this request is outside its ramp.
     BreakerOpen,
@@ -106,8 +107,26 @@ pub enum Detail {
     Capabilities(Capabilities),
     /// The dialect that cannot express the request.
     Dialect(DialectId),
-    /// Where it runs; `None`: not known.
-    Region(Option<Arc<str>>),
+    /// The limit it is outside of.
+    Limit(Limit),
+    /// Whose regions it is outside of, and where it runs; `None`: not known.
+    Region(LimitOf, Option<Arc<str>>),
+    /// List price per million tokens, over the dearest the request allows: `input` or `output`.
+    Price {
+        /// Which.
+        of: &'static str,
+        /// Dearest allowed.
+        limit: PerMillion,
+        /// In force.
+        value: PerMillion,
+    },
+    /// Fee per call, over the highest the request allows.
+    Fee {
+        /// Highest allowed.
+        limit: Usd,
+        /// In force.
+        value: Usd,
+    },
     /// Input tokens expected, over the longest input.
     Tokens {
         /// Longest input.
@@ -152,10 +171,15 @@ impl fmt::Display for Detail {
                 Ok(())
             }
             Self::Dialect(dialect) => f.write_str(dialect.name()),
-            Self::Region(Some(region)) => write!(f, "it runs in {region}"),
-            Self::Region(None) => f.write_str("where it runs is not known"),
+            Self::Limit(limit) => limit.fmt(f),
+            Self::Region(of, Some(region)) => write!(f, "it runs in {region}, outside the {of}'s regions"),
+            Self::Region(of, None) => write!(f, "where it runs is not known, the {of}'s regions are limited"),
             Self::Tokens { limit, value } => write!(f, "{value} input tokens, at most {limit}"),
             Self::Cost { limit, value } => write!(f, "{value} USD expected, at most {limit}"),
+            Self::Price { of, limit, value } => {
+                write!(f, "{value} USD per million {of} tokens, at most {limit}")
+            }
+            Self::Fee { limit, value } => write!(f, "{value} USD per call, at most {limit}"),
             Self::Millis { limit, value } => write!(f, "p95 {value} ms, wanted {limit} ms"),
             Self::Quality { limit, value } => write!(f, "{value:.3}, wanted {limit:.3}"),
             Self::State(state, 0) => f.write_str(state.name()),

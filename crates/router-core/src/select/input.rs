@@ -122,6 +122,8 @@ pub struct DecisionInput {
     pub options: RequestOptions,
     /// Models the key may use; empty: all.
     pub key_models: Vec<String>,
+    /// Providers the key may be answered by; empty: all.
+    pub key_providers: Vec<String>,
     /// Regions the key may be answered from; empty: all.
     pub key_regions: Vec<String>,
     /// Capabilities lost in translation: dialects that cannot express this request.
