@@ -142,7 +142,7 @@ pub struct MaxPrice {
 }
 
 /// What stands beside the request proper at the top of a body, in other gateways' words. Taken out before anything goes
-/// upstream; `provider` goes into the wishes as it is read.
+/// upstream, be it OpenRouter.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Habits {
     /// OpenRouter: models in the order to try, after the one named as `model`. Where `model` is missing, the first of
@@ -150,6 +150,8 @@ pub struct Habits {
     pub models: Vec<String>,
     /// The first of `models` became the model.
     pub first_is_model: bool,
+    /// OpenRouter: its object.
+    pub provider: Option<ProviderWishes>,
     /// LiteLLM: models to fall back to.
     pub fallbacks: Vec<String>,
     /// LiteLLM: `metadata.tags`.

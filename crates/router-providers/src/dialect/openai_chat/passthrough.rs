@@ -28,12 +28,12 @@ pub(crate) fn body(envelope: &Envelope, changes: &Changes<'_>) -> Pieces {
     let mut edits: SmallVec<[Edit; 6]> = SmallVec::new();
     let mut cuts: SmallVec<[Span; 4]> = SmallVec::new();
     let mut insert = String::new();
-    if envelope.model != changes.model {
+    if envelope.model_span.is_empty() {
+        insert.push_str(&format!("\"model\":{},", quoted(changes.model)));
+    } else if envelope.model != changes.model {
         edits.push((envelope.model_span.clone(), quoted(changes.model)));
     }
-    if let Some(span) = &envelope.options_span {
-        cuts.push(bare(&envelope.body, span));
-    }
+    cuts.extend(envelope.own_spans.iter().cloned());
     output_limit(envelope, changes, &mut edits, &mut cuts, &mut insert);
     stream_options(envelope, changes.quirks, &mut edits, &mut cuts, &mut insert);
     edits.extend(with_commas(&envelope.body, cuts).into_iter().map(|span| (span, String::new())));
@@ -166,15 +166,6 @@ fn find_member(body: &[u8], wanted: impl Fn(&str, &Span) -> bool) -> Option<Span
         }
     }
     None
-}
-
-/// A member's range without the comma and white space at its ends.
-fn bare(body: &[u8], span: &Span) -> Span {
-    let bytes = body.get(span.clone()).unwrap_or_default();
-    let outside = |byte: &u8| byte.is_ascii_whitespace() || *byte == b',';
-    let front = bytes.iter().take_while(|byte| outside(byte)).count();
-    let back = bytes.iter().rev().take_while(|byte| outside(byte)).count();
-    span.start + front..span.end.saturating_sub(back)
 }
 
 /// Ranges to cut for these members: each with the comma after it, or, at the end of the object, the one before it.
