@@ -135,11 +135,6 @@ impl Engine {
                 ApiError::new("invalid_request", format!("there is no tier \"{tier}\"")).at("/router/tier")
             );
         }
-        let unknown = |name: &&String| select::resolve(&self.compiled, name).is_none();
-        if let Some(name) = options.fallbacks.iter().find(unknown) {
-            let text = format!("there is no model \"{name}\" to fall back to");
-            return Err(ApiError::new("invalid_request", text).at("/router/fallbacks"));
-        }
         Ok(select::decide(&self.compiled, input))
     }
 

@@ -15,7 +15,7 @@ use crate::config::{Source, load};
 use crate::dispatch::decision_input;
 use crate::engine::Engine;
 use crate::explain::explained;
-use crate::ingress::Arrival;
+use crate::ingress::{Arrival, settle};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -51,8 +51,12 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<u8> {
     };
     let client: &'static dyn Client = &OpenaiChat;
     let limits = ScanLimits { max_depth: loaded.checked.server.max_json_depth };
-    let envelope =
+    let mut envelope =
         client.scan(body.into(), limits).with_context(|| arguments.request.display().to_string())?;
+    if let Err(error) = settle(&mut envelope, &hyper::HeaderMap::new(), &engine.compiled) {
+        let place = error.pointer.unwrap_or_default();
+        anyhow::bail!("{}: {place}: {}", error.code, error.message);
+    }
     let id = RequestId(uuid::Uuid::now_v7().as_u128());
     let arrival = Arrival { id, received: clock.now(), client };
     let mut board = vec![DeploymentView::default(); engine.compiled.deployments.len()];

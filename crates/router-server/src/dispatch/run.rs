@@ -136,10 +136,14 @@ impl<'a> Run<'a> {
         let deadline = wishes.into_iter().flatten().map(Duration::from_millis).min();
         let deadline =
             input.now + deadline.unwrap_or(compiled.reliability.deadline).min(compiled.reliability.deadline);
+        let mut retries = compiled.reliability.retries.clone();
+        if let Some(wanted) = options.num_retries {
+            retries.attempts = retries.attempts.min(wanted.saturating_add(1));
+        }
         let input = FailoverInput {
             plan: &decision.plan,
             no_fallbacks: decision.no_fallbacks,
-            policy: &compiled.reliability.retries,
+            policy: &retries,
             deadline,
             stream: self.asked.envelope().stream,
             seed: input.seed,

@@ -5,7 +5,9 @@ mod body;
 mod connection;
 mod options;
 mod routes;
+mod settle;
 
 pub(crate) use auth::only_local;
 pub(crate) use connection::{Listening, serve};
 pub(crate) use routes::{Arrival, Asked};
+pub(crate) use settle::settle;

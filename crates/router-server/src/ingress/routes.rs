@@ -15,7 +15,8 @@ use router_providers::dialect::{Client, ScanLimits};
 use router_providers::exchange;
 use tokio::sync::oneshot;
 
-use super::{auth, body, options};
+use super::settle::settle;
+use super::{auth, body};
 use crate::dispatch;
 use crate::engine::Engine;
 use crate::error::ApiError;
@@ -143,7 +144,7 @@ async fn serve(
             None => Err(ApiError::new("model_not_found", format!("there is no model \"{id}\""))),
         },
         Route::Explain => {
-            let (request, _) = scanned(worker, arrival, head, body).await?;
+            let (request, _) = scanned((worker, &engine), arrival, head, body).await?;
             let text = explain::live(&worker.shared, &engine, &request, key.as_deref(), arrival)?;
             Ok(respond::json(StatusCode::OK, text))
         }
@@ -151,7 +152,7 @@ async fn serve(
             if let Some(key) = &key {
                 key.admit(arrival.received)?;
             }
-            let (request, body_time) = scanned(worker, arrival, head, body).await?;
+            let (request, body_time) = scanned((worker, &engine), arrival, head, body).await?;
             let (request, client_request_id) = (Arc::new(request), client_id(head));
             chat(worker, engine, Asked { arrival, request, key, client_request_id, body_time }).await
         }
@@ -161,7 +162,7 @@ async fn serve(
 
 /// The body, scanned, with the headers' wishes; and how long the client took to send it.
 async fn scanned(
-    worker: &Worker,
+    (worker, engine): (&Worker, &Engine),
     arrival: Arrival,
     head: &Parts,
     body: &mut Incoming,
@@ -174,7 +175,7 @@ async fn scanned(
     let body_time = clock.now().since(from);
     let scanned = arrival.client.scan(bytes, ScanLimits { max_depth: limits.max_depth });
     let mut envelope = scanned.map_err(|p| ApiError::new("invalid_request", p.message).at(p.pointer))?;
-    envelope.options = options::merge(std::mem::take(&mut envelope.options), &head.headers)?;
+    settle(&mut envelope, &head.headers, &engine.compiled)?;
     Ok((exchange::Request::new(envelope), body_time))
 }
 
