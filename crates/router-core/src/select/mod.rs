@@ -18,5 +18,5 @@ mod tests;
 pub use decide::decide;
 pub use decision::{Decision, Detail, Reason, RoutePlan, ScoreParts, Verdict, VerdictKind};
 pub use explain::rules_passed_over;
-pub use input::{DecisionInput, DeploymentState, DeploymentView, Hashes};
+pub use input::{DecisionInput, DeploymentState, DeploymentView, Disabled, Hashes};
 pub use target::{AUTO, Target, may_ask, reads, resolve};
