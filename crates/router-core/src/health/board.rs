@@ -220,6 +220,10 @@ impl DeploymentHealth {
 
     /// The attempt ended.
     pub fn end(&mut self, now: Timestamp, permit: Permit, ending: &Ending) {
+        if ending.outcome == Outcome::Failure(FailureKind::Inexpressible) {
+            // Nothing was sent.
+            return self.retract(now, permit);
+        }
         let (Seat { at, tokens, pass, .. }, waiting) = permit.into_parts();
         self.limiter.leave(now, tokens, ending.tokens.unwrap_or(tokens));
         if let Some(place) = waiting {

@@ -69,6 +69,7 @@ fn proven_lasts_five_seconds_or_until_a_failure() {
         (failed(FailureKind::Overloaded), false),
         (failed(FailureKind::RateLimited), false),
         (failed(FailureKind::BadRequest), true),
+        (failed(FailureKind::Inexpressible), true),
         (Outcome::Cancelled, true),
     ] {
         let mut health = health(Limits::default());
