@@ -212,6 +212,7 @@ impl Failover {
             NotAdmitted::Concurrency => {
                 (option.ready_at, option.wait) = (poll_after(&mut option.polls), Wait::Full);
             }
+            NotAdmitted::Disabled => option.bar = Some(Bar::Useless),
             NotAdmitted::Budget => option.bar = Some(Bar::Money),
             NotAdmitted::RetryBudget => {
                 // Everything else was granted, the rate included: only the budget is waited for.

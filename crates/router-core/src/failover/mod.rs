@@ -54,6 +54,8 @@ pub enum NotAdmitted {
     /// The half-open ticket went to somebody else, or the breaker opened or the deployment fell silent meanwhile. Never
     /// said to a last resort.
     Ticket,
+    /// It was taken out by hand meanwhile. Said to a last resort too.
+    Disabled,
     /// Rate limit spent until then.
     Rate(Timestamp),
     /// A place under the rate limit is booked for then (asked for with [`Place::Book`]).

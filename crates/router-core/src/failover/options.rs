@@ -162,6 +162,9 @@ pub(super) fn choose(list: &Candidates, allowed: Allowance, now: Timestamp, view
 fn rate(list: &Candidates, option: usize, allowed: Allowance, view: BoardView<'_>) -> Option<Rated> {
     let candidate = list.get(option).filter(|c| c.bar.is_none())?;
     let seen = view.get(candidate.deployment.get()).copied().unwrap_or_default();
+    if seen.state == DeploymentState::Disabled {
+        return None;
+    }
     let free = !allowed.repeats || (candidate.failures == 0 && seen.proven);
     let from = if free { Timestamp::ZERO } else { allowed.draws_from? };
     // Once turned away, only a free ticket changes that.

@@ -12,6 +12,7 @@ use crate::capability::Capabilities;
 use crate::chat::DialectId;
 use crate::compiled::DeploymentIdx;
 use crate::money::{PerMillion, Usd};
+use crate::time::Timestamp;
 
 /// Why a deployment is refused or deferred; the first reason found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
@@ -25,6 +26,8 @@ pub enum Reason {
     RegionNotAllowed,
     /// A simulated deployment never stands in for a real one.
     Simulated,
+    /// An operator has taken it out by hand.
+    Disabled,
     /// It lacks a capability the request needs.
     CapabilityMissing,
     /// Its dialect cannot express this request.
@@ -59,6 +62,7 @@ impl Reason {
             Self::NotAllowed => "not_allowed",
             Self::RegionNotAllowed => "region_not_allowed",
             Self::Simulated => "simulated",
+            Self::Disabled => "disabled",
             Self::CapabilityMissing => "capability_missing",
             Self::DialectCannotExpress => "dialect_cannot_express",
             Self::ContextTooLong => "context_too_long",
@@ -159,6 +163,13 @@ pub enum Detail {
     State(DeploymentState, u32),
     /// Milliseconds until its limit has room again (0: not known).
     Back(u32),
+    /// Taken out by hand.
+    Disabled {
+        /// The operator's words; empty: not recorded.
+        reason: Arc<str>,
+        /// It comes back then by itself; `None`: when somebody puts it back.
+        until: Option<Timestamp>,
+    },
 }
 
 impl fmt::Display for Detail {
@@ -184,6 +195,10 @@ impl fmt::Display for Detail {
             Self::Quality { limit, value } => write!(f, "{value:.3}, wanted {limit:.3}"),
             Self::State(state, 0) => f.write_str(state.name()),
             Self::State(state, ms) => write!(f, "{}, back in {ms} ms", state.name()),
+            Self::Disabled { reason, until: None } => write!(f, "taken out by hand: {reason}"),
+            Self::Disabled { reason, until: Some(until) } => {
+                write!(f, "taken out by hand until {}: {reason}", until.rfc3339())
+            }
             Self::Back(0) => f.write_str("back as soon as there is room"),
             Self::Back(ms) => write!(f, "back in {ms} ms"),
         }

@@ -1,5 +1,7 @@
 //! Refused, deferred, or neither: the checks on one candidate, in the order of DESIGN D3, the first reason counting.
 
+use std::sync::Arc;
+
 use super::decision::{Detail, Reason, ScoreParts, Verdict, VerdictKind};
 use super::fence::Fences;
 use super::input::{DecisionInput, DeploymentState, DeploymentView};
@@ -70,6 +72,7 @@ impl<'a> Judge<'a> {
         };
         let refused = self
             .not_allowed(idx, deployment, group)
+            .or_else(|| self.disabled(idx, &view))
             .or_else(|| self.cannot(deployment, input_tokens))
             .or_else(|| self.too_dear(deployment, input_tokens, cost));
         let against = match refused {
@@ -99,6 +102,15 @@ impl<'a> Judge<'a> {
             return Some((Reason::Simulated, None));
         }
         self.fences.against(idx, deployment, group)
+    }
+
+    fn disabled(&self, idx: DeploymentIdx, view: &DeploymentView) -> Option<Against> {
+        if view.state != DeploymentState::Disabled {
+            return None;
+        }
+        let told = self.input.disabled.iter().find(|disabled| disabled.deployment == idx);
+        let (reason, until) = told.map_or_else(Default::default, |d| (Arc::clone(&d.reason), d.until));
+        Some((Reason::Disabled, Some(Detail::Disabled { reason, until })))
     }
 
     fn cannot(&self, deployment: &Deployment, input_tokens: u64) -> Option<Against> {
@@ -161,7 +173,8 @@ fn deferred(view: &DeploymentView, latency_budget_ms: Option<u64>) -> Option<Aga
             return Some((Reason::BreakerOpen, Some(Detail::State(view.state, back))));
         }
         S::Suspect => return Some((Reason::Suspect, None)),
-        S::Closed | S::HalfOpen | S::Ramp => {}
+        // Refused before.
+        S::Disabled | S::Closed | S::HalfOpen | S::Ramp => {}
     }
     if view.rate_spent {
         return Some((Reason::RateSpent, Some(Detail::Back(back))));

@@ -21,5 +21,5 @@ pub use decide::decide;
 pub use decision::{Decision, Detail, Reason, RoutePlan, ScoreParts, Verdict, VerdictKind};
 pub use explain::rules_passed_over;
 pub use fence::{Limit, LimitOf};
-pub use input::{DecisionInput, DeploymentState, DeploymentView, Hashes};
+pub use input::{DecisionInput, DeploymentState, DeploymentView, Disabled, Hashes};
 pub use target::{AUTO, Target, may_ask, may_be_allowed, reads, resolve};

@@ -297,6 +297,7 @@ pub(crate) fn input_on(words: &str, compiled: Option<&Compiled>) -> DecisionInpu
         turn: 0,
         budget_left: None,
         board,
+        disabled: Vec::new(),
     };
     for word in words.split_whitespace() {
         if let (Some(compiled), Some((id, state))) = (compiled, word.split_once(':')) {

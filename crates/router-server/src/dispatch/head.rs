@@ -127,7 +127,8 @@ pub(super) fn error(engine: &Engine, end: End, failed: &[FailedAttempt], now: Ti
 
 /// Every way is used up. A refusal of the request itself is passed on as such; limits everywhere are a 429.
 fn exhausted(kind: Option<FailureKind>, failed: &[FailedAttempt], listed: &str) -> ApiError {
-    let last = failed.last();
+    // What could not be written for one deployment is the answer only if nobody was asked: others may do better later.
+    let last = failed.iter().rev().find(|f| f.kind != FailureKind::Inexpressible).or(failed.last());
     if let Some(error) = last.and_then(|f| ApiError::refused_upstream(f.kind, &f.message)) {
         return error;
     }

@@ -97,6 +97,7 @@ fn input() -> DecisionInput {
         turn: 0,
         budget_left: None,
         board: vec![DeploymentView::default(); 3],
+        disabled: Vec::new(),
     }
 }
 
