@@ -118,6 +118,14 @@ pub(super) fn error(engine: &Engine, end: End, failed: &[FailedAttempt], now: Ti
             "all_attempts_failed",
             format!("the stream broke off ({}) and cannot be completed{}", kind.name(), listed()),
         ),
+        Finish::OverCostCeiling(_) if failed.is_empty() => ApiError::new(
+            "no_eligible_deployment",
+            "over_cost_ceiling: nobody answers for what the request may cost",
+        ),
+        Finish::OverCostCeiling(_) => ApiError::new(
+            "all_attempts_failed",
+            format!("another attempt would cost more than the request may (over_cost_ceiling){}", listed()),
+        ),
         Finish::Answered(_) | Finish::ClientGone => {
             ApiError::new("internal_error", "ended without an answer")
         }
