@@ -115,7 +115,7 @@ impl<'a> Run<'a> {
         let shared = &self.worker.shared;
         let Asked { arrival, request, key, .. } = self.asked;
         let board = shared.state.view(self.engine, arrival.seed(), arrival.received);
-        let input = decision_input(self.engine, request, *key, *arrival, board);
+        let input = decision_input(self.engine, request, key.as_deref(), *arrival, board);
         let decision = self.engine.decide(&input)?;
         self.books.decided(&decision);
         if shared.log.is_on() {

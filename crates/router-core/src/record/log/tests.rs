@@ -144,6 +144,7 @@ fn open() -> OpenRecord {
         provider: "p".into(),
         model: "auto".into(),
         key: Some("bot".into()),
+        budgets: Vec::new(),
         tags: Vec::new(),
         rule: None,
         ceiling: Usd::from_nano(2_000_000_000),
