@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::decision::{Decision, Detail, Reason, RoutePlan, Verdict, VerdictKind};
 use super::eligible::{Judge, returns_in_ms};
 use super::input::DecisionInput;
-use super::scope::{Group, Scope};
+use super::scope::{Group, Scope, When};
 use super::set::Set;
 use super::spread::{Odds, Place, Spread, sort_by_key};
 use crate::compiled::{Compiled, DeploymentIdx};
@@ -25,15 +25,18 @@ pub fn decide(compiled: &Compiled, input: &DecisionInput) -> Decision {
     let scope = Scope::of(compiled, input);
     let judge = Judge::new(compiled, input, &scope, real_wanted(compiled, &scope));
     let (mut verdicts, ends) = judged(&judge, &scope);
+    // Verdicts from here on are of deployments kept for some kind of failure.
+    let kept = scope.groups.iter().zip(&ends).filter(|(group, _)| group.when == When::Always);
+    let always = kept.map(|(_, end)| *end).last().unwrap_or(0);
     let mut ranked = Places::new();
     let mut start = 0;
     let mut rng = fastrand::Rng::with_seed(input.seed ^ DRAW);
-    for (group, end) in scope.groups.iter().zip(&ends) {
+    for (group, end) in scope.groups.iter().zip(&ends).filter(|(group, _)| group.when == When::Always) {
         let places = places(&verdicts, start..*end, VerdictKind::Ranked);
         start = *end;
         rank(&judge, (group, places), (&mut verdicts, &mut ranked, &mut rng));
     }
-    let deferred = by_return(&judge, compiled, &verdicts);
+    let deferred = by_return(&judge, compiled, &verdicts, always);
     if let (None, Some(first)) = (ranked.first(), deferred.first()) {
         verdicts[usize::from(*first)].propensity = 1.0;
     }
@@ -41,10 +44,24 @@ pub fn decide(compiled: &Compiled, input: &DecisionInput) -> Decision {
     let no_fallbacks = scope.no_fallbacks;
     let at_most = if no_fallbacks { 1 } else { usize::MAX };
     let named = |place: &Place| verdicts[usize::from(*place)].deployment;
-    let plan = RoutePlan {
+    let mut plan = RoutePlan {
         ranked: ranked.iter().take(at_most).map(named).collect(),
         deferred: deferred.iter().take(at_most.saturating_sub(ranked.len())).map(named).collect(),
+        after_too_long: kept_for(&judge, &scope, When::TooLong, &verdicts),
+        after_filtered: kept_for(&judge, &scope, When::Filtered, &verdicts),
     };
+    let too_long = |verdict: &Verdict| verdict.reason == Some(Reason::ContextTooLong);
+    if plan.ranked.is_empty() && plan.deferred.is_empty() && verdicts.iter().take(always).any(too_long) {
+        // Nobody needs to be asked to know it.
+        let ranked = |idx: &DeploymentIdx| {
+            verdicts.iter().any(|v| v.deployment == *idx && v.kind == VerdictKind::Ranked)
+        };
+        (plan.ranked, plan.deferred) = plan.after_too_long.drain(..).partition(ranked);
+        let first = plan.iter().next();
+        if let Some(verdict) = verdicts.iter_mut().find(|v| first == Some(v.deployment)) {
+            verdict.propensity = 1.0;
+        }
+    }
     let tier = scope.tier.and_then(|at| compiled.tiers.get(usize::from(at)));
     Decision {
         rule: scope.rule.map(|rule| Arc::clone(&rule.name)),
@@ -55,6 +72,23 @@ pub fn decide(compiled: &Compiled, input: &DecisionInput) -> Decision {
         no_fallbacks,
         max_cost: scope.max_cost,
     }
+}
+
+/// The deployments kept for some kind of failure that may answer, in the order given, the ranked before the deferred. No
+/// strategy spreads over what is seldom called.
+fn kept_for(judge: &Judge<'_>, scope: &Scope<'_>, when: When, verdicts: &[Verdict]) -> Vec<DeploymentIdx> {
+    let mut kept = Vec::new();
+    let groups = || scope.groups.iter().filter(|group| group.when == when);
+    for kind in [VerdictKind::Ranked, VerdictKind::Deferred] {
+        for (group, idx) in groups().flat_map(|group| group.members.iter().map(move |idx| (group, idx))) {
+            let may = verdicts.iter().any(|verdict| verdict.deployment == *idx && verdict.kind == kind);
+            // That it may answer can come from another group, which has other limits.
+            if may && !kept.contains(idx) && judge.allows(*idx, group) {
+                kept.push(*idx);
+            }
+        }
+    }
+    kept
 }
 
 /// Where each group's verdicts end.
@@ -186,10 +220,10 @@ fn propensities(spread: &Spread<'_>, alike: &[Place], odds: Odds) -> SmallVec<[(
     }
 }
 
-/// All deferred places, soonest return first; of those that return together, the mildest reason first: one that is slow
+/// The deferred places up to this one, soonest return first; of those that return together, the mildest reason first: one that is slow
 /// answers, one whose limit is spent answers soon, one that is suspect or open may not answer at all.
-fn by_return(judge: &Judge<'_>, compiled: &Compiled, verdicts: &[Verdict]) -> Places {
-    let mut deferred = places(verdicts, 0..verdicts.len(), VerdictKind::Deferred);
+fn by_return(judge: &Judge<'_>, compiled: &Compiled, verdicts: &[Verdict], always: usize) -> Places {
+    let mut deferred = places(verdicts, 0..always, VerdictKind::Deferred);
     deferred.sort_by_cached_key(|place| {
         let verdict = &verdicts[usize::from(*place)];
         let back = returns_in_ms(

@@ -88,6 +88,11 @@ impl<'a> Judge<'a> {
         verdict
     }
 
+    /// Whether no limit on who may answer speaks against it, as a member of this group.
+    pub(super) fn allows(&self, idx: DeploymentIdx, group: &Group<'_>) -> bool {
+        self.not_allowed(idx, self.compiled.deployment(idx), group).is_none()
+    }
+
     /// What the board says; a deployment the board does not know yet is as good as new.
     pub(super) fn view(&self, idx: DeploymentIdx) -> DeploymentView {
         self.input.board.get(idx.get()).copied().unwrap_or_default()

@@ -68,8 +68,11 @@ pub fn may_ask(compiled: &Compiled, name: &str, key_models: &[String]) -> bool {
 /// expected length, which their cost comes from; nothing where there is no choice and no limit on the cost.
 pub fn reads(compiled: &Compiled, name: &str, options: &RequestOptions) -> AttributeSet {
     let own = resolve(compiled, name);
-    let of_model = own.and_then(Target::model).map_or(&[][..], |model| &model.fallbacks);
-    let more = of_model.iter().chain(&options.fallbacks).filter_map(|name| resolve(compiled, name));
+    let of_model = own
+        .and_then(Target::model)
+        .map_or([&[][..]; 3], |model| [&model.fallbacks, &model.context_fallbacks, &model.filter_fallbacks]);
+    let more =
+        of_model.into_iter().flatten().chain(&options.fallbacks).filter_map(|name| resolve(compiled, name));
     let mut choice = options.max_cost_usd.is_some();
     for target in own.into_iter().chain(more) {
         match target {

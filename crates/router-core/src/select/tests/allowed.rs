@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::super::testing::{compiled, input_on, plan};
 use super::{check, word};
+use crate::compiled::DeploymentIdx;
 use crate::select::{decide, may_ask, may_be_allowed};
 
 const FLEET: &str = "a/x region=eu in=1
@@ -182,6 +183,8 @@ prop_compose! {
 struct OwnModel {
     members: Vec<&'static str>,
     fallbacks: Vec<&'static str>,
+    too_long: Vec<&'static str>,
+    filtered: Vec<&'static str>,
     allow: Lists,
     by_rules: bool,
 }
@@ -190,9 +193,10 @@ prop_compose! {
     fn own_model()(
         members in prop::sample::subsequence(IDS.map(|(id, ..)| id).to_vec(), 0..=4),
         fallbacks in some(&["auto", "m0", "m1", "m2", "p/two", "s/sim"], 2),
+        too_long in some(&["m0", "m2", "q/two"], 2), filtered in some(&["auto", "m1", "s/one"], 2),
         allow in lists(), by_rules in prop::bool::weighted(0.2),
     ) -> OwnModel {
-        OwnModel { by_rules: by_rules && !members.is_empty(), members, fallbacks, allow }
+        OwnModel { by_rules: by_rules && !members.is_empty(), members, fallbacks, too_long, filtered, allow }
     }
 }
 
@@ -246,9 +250,11 @@ impl Case {
         for (at, model) in self.models.iter().enumerate() {
             let Lists { models, providers, regions } = &model.allow;
             script.push(format!(
-                "model m{at} {} fallbacks={} allow_models={} allow_providers={} allow_regions={}{}",
+                "model m{at} {} fallbacks={} too_long={} filtered={} allow_models={} allow_providers={} allow_regions={}{}",
                 model.members.join(" "),
                 model.fallbacks.join(","),
+                model.too_long.join(","),
+                model.filtered.join(","),
                 models.join(","),
                 providers.join(","),
                 regions.join(","),
@@ -313,14 +319,28 @@ impl Case {
             && (lists.regions.is_empty() || lists.regions.contains(&region))
     }
 
-    /// Whether a deployment may stand in the plan, thought through afresh, limit by limit.
-    fn may_stand(&self, id: &str) -> bool {
-        let own = self.model(self.asked);
+    fn only_one(&self) -> bool {
+        self.no_fallbacks || (self.order_only && self.order.is_empty())
+    }
+
+    /// The names by which a deployment may come into the plan.
+    fn ways(&self) -> Vec<&str> {
         let mut ways = vec![self.asked];
-        if !self.no_fallbacks && !(self.order_only && self.order.is_empty()) {
+        if !self.only_one() {
             ways.extend(&self.fallbacks);
-            ways.extend(own.iter().flat_map(|own| &own.fallbacks));
+            ways.extend(self.model(self.asked).iter().flat_map(|own| &own.fallbacks));
         }
+        ways
+    }
+
+    /// The names by which it may be kept for some kind of failure.
+    fn kept(&self, of: impl Fn(&OwnModel) -> &Vec<&'static str>) -> Vec<&str> {
+        self.model(self.asked).filter(|_| !self.only_one()).map(|own| of(own).clone()).unwrap_or_default()
+    }
+
+    /// Whether a deployment may answer by one of these names, thought through afresh, limit by limit.
+    fn may_answer(&self, id: &str, ways: &[&str]) -> bool {
+        let own = self.model(self.asked);
         let by_some_way = ways.iter().any(|way| {
             self.stands_for(way).contains(&id)
                 && self.model(way).is_none_or(|model| self.passes(&model.allow, id))
@@ -359,11 +379,22 @@ proptest! {
         let input = input_on(&case.request(), Some(&compiled));
         let decision = decide(&compiled, &input);
         let stands: BTreeSet<&str> = decision.plan.iter().map(|idx| &*compiled.deployment(idx).id).collect();
-        let only_one = case.no_fallbacks || (case.order_only && case.order.is_empty());
-        let may: BTreeSet<&str> = IDS.iter().map(|(id, ..)| *id).filter(|id| case.may_stand(id)).collect();
+        let those = |ways: &[&str]| -> BTreeSet<&str> {
+            IDS.iter().map(|(id, ..)| *id).filter(|id| case.may_answer(id, ways)).collect()
+        };
+        let ids = |all: &[DeploymentIdx]| -> BTreeSet<String> {
+            all.iter().map(|idx| compiled.deployment(*idx).id.to_string()).collect()
+        };
+        for (kept, ways) in [
+            (&decision.plan.after_too_long, case.kept(|own| &own.too_long)),
+            (&decision.plan.after_filtered, case.kept(|own| &own.filtered)),
+        ] {
+            prop_assert_eq!(ids(kept), those(&ways).into_iter().map(str::to_owned).collect::<BTreeSet<_>>());
+        }
+        let may = those(&case.ways());
         prop_assert!(stands.is_subset(&may), "{} of {may:?}", plan(&compiled, &decision.plan));
         // Nor does a limit take away more than it says.
-        prop_assert!(only_one || stands == may, "{} of {may:?}", plan(&compiled, &decision.plan));
+        prop_assert!(case.only_one() || stands == may, "{} of {may:?}", plan(&compiled, &decision.plan));
         prop_assert_eq!(stands.is_empty(), may.is_empty());
     }
 }
