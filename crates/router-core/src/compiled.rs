@@ -75,6 +75,9 @@ pub struct Limits {
     pub tpm: Option<u64>,
     /// Attempts in flight at once.
     pub concurrency: Option<u32>,
+    /// Requests that may wait for one of these limits; one more goes elsewhere at once, or is refused with the time to come
+    /// back. Default 1000: a burst is worked off, and a queue that no deadline would live to see the end of never forms.
+    pub queue: Option<u32>,
 }
 
 /// Time limits of one deployment, in force.

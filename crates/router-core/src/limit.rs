@@ -9,12 +9,15 @@
 //! What a provider itself says about its limits is `learned`, and stands before these: never in their place.
 
 mod learned;
+mod queue;
 
 use crate::compiled::Limits;
 use crate::failover::{NotAdmitted, Place};
 use crate::time::Timestamp;
 
 pub use learned::{Learned, Mark, RateState};
+pub use queue::DEFAULT_QUEUE;
+pub(crate) use queue::Queue;
 
 const MINUTE_NANOS: u64 = 60_000_000_000;
 
@@ -100,7 +103,7 @@ impl Limiter {
     ///
     /// # Errors
     /// [`NotAdmitted::Rate`], [`NotAdmitted::Booked`] (asked for with [`Place::Book`]) or [`NotAdmitted::Concurrency`].
-    /// A booking brought along is used up, and given back when the answer is an error.
+    /// A booking brought along is used up, and given back when the answer is an error. How many may wait is not asked here.
     pub fn enter(&mut self, now: Timestamp, tokens: u64, place: Place) -> Result<(), NotAdmitted> {
         self.enter_from(now, tokens, place, Timestamp::ZERO)
     }

@@ -597,7 +597,7 @@ fn full() -> Value {
                 "cache_write_1h": 1, "audio_input": 1, "cached_audio_input": 1, "image_input": 1, "output": 1,
                 "reasoning_output": 1, "audio_output": 1 },
             "per_request_usd": 1, "max_input_tokens": 9, "max_output_tokens": 9, "capabilities": ["tools"],
-            "quality": 0.5, "limits": { "rpm": 1, "tpm": 1, "concurrency": 1 },
+            "quality": 0.5, "limits": { "rpm": 1, "tpm": 1, "concurrency": 1, "queue": 1 },
             "time_limits": { "first_byte_ms": 1, "answer_ms": 1, "idle_ms": 1 } }, { "id": "mine/y" }],
         "models": { "m": { "deployments": ["mine/x"], "strategy": "weighted", "fallbacks": ["auto"], "context_fallbacks": ["auto"], "filter_fallbacks": ["auto"], "rules": true,
                 "allow": { "models": ["t"], "providers": ["Acme"], "regions": ["eu"] }, "sticky": true,

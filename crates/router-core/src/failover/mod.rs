@@ -66,6 +66,8 @@ pub enum NotAdmitted {
     Booked(Timestamp),
     /// No place free.
     Concurrency,
+    /// So many wait already that this one may not: come back then. It is not asked again for this request.
+    QueueFull(Timestamp),
     /// The ceiling does not fit the money left.
     Budget,
     /// The retry budget is spent (asked for with `Admit { draws: true }`).

@@ -64,6 +64,8 @@ pub(super) enum Bar {
     Money,
     /// It costs more than the request may.
     Ceiling,
+    /// Too many wait for it.
+    Queue,
 }
 
 /// One deployment of the plan, as seen by this request.
@@ -250,6 +252,7 @@ fn return_of(list: &Candidates, option: usize, now: Timestamp, view: BoardView<'
 
 /// When the first option that only a limit stands before may be asked again.
 pub(super) fn limits_end(list: &Candidates, now: Timestamp) -> Option<Timestamp> {
-    let limited = |c: &&Candidate| c.is_open() && c.wait != Wait::Short && c.ready_at > now;
+    let stands = |c: &Candidate| c.is_open() || (c.opened && c.bar == Some(Bar::Queue));
+    let limited = |c: &&Candidate| stands(c) && c.wait != Wait::Short && c.ready_at > now;
     list.iter().filter(limited).map(|c| c.ready_at).min()
 }

@@ -13,7 +13,7 @@ use super::silence::Silence;
 use crate::attempt::{FailureKind, HealthEffect, Outcome};
 use crate::compiled::{BreakerPolicy, Limits};
 use crate::failover::{NotAdmitted, Place};
-use crate::limit::{Limiter, RateState};
+use crate::limit::{Limiter, Queue, RateState};
 use crate::select::{DeploymentState, DeploymentView};
 use crate::time::Timestamp;
 
@@ -23,6 +23,9 @@ const PROVEN_FOR: Duration = Duration::from_secs(5);
 /// So long a credential rests after a 429 that names no time, when there are others: a tenth of what a minute's limit takes
 /// to have room again at 6 requests per minute, the least that is sold.
 const BARE_LIMIT: Duration = Duration::from_secs(1);
+
+/// When to come back at the earliest after a queue was found full, where nothing says when there is room.
+const COME_BACK: Duration = Duration::from_secs(1);
 
 /// Health and limits of one deployment.
 #[derive(Clone, Debug)]
@@ -37,6 +40,7 @@ pub struct DeploymentHealth {
     credentials: Credentials,
     silence: Silence,
     limiter: Limiter,
+    queue: Queue,
     total: Latency,
     first_byte: Latency,
     peak: Peak,
@@ -55,6 +59,7 @@ impl DeploymentHealth {
             credentials: Credentials::new(policy),
             silence: Silence::default(),
             limiter: Limiter::new(limits),
+            queue: Queue::new(limits.queue),
             total: Latency::default(),
             first_byte: Latency::default(),
             peak: Peak::default(),
@@ -74,6 +79,7 @@ impl DeploymentHealth {
         self.breaker.reconfigure(policy, now);
         self.credentials.reconfigure(policy);
         self.limiter.reconfigure(limits);
+        self.queue.reconfigure(limits.queue);
     }
 
     /// Takes it out by hand, or puts it back.
@@ -157,6 +163,7 @@ impl DeploymentHealth {
     pub fn admit(&mut self, now: Timestamp, ask: &Ask) -> Result<Permit, NotAdmitted> {
         if ask.place == Place::Booked {
             self.credentials.unbook();
+            self.queue.unbook();
         }
         let state = self.state(now, ask.seed).0;
         if state == DeploymentState::Disabled || (!ask.last_resort && is_out(state)) {
@@ -171,11 +178,10 @@ impl DeploymentHealth {
             Place::Book { .. } => self.credentials.bookable_at(now, ask.tokens),
             Place::Booked => self.credentials.held_until(),
         };
-        self.limiter.enter_from(now, ask.tokens, ask.place, from).inspect_err(|why| {
-            if matches!(why, NotAdmitted::Booked(_)) {
-                self.credentials.book();
-            }
-        })?;
+        if let Err(why) = self.limiter.enter_from(now, ask.tokens, ask.place, from) {
+            return Err(self.in_line(now, ask, why));
+        }
+        self.queue.leave(ask.seed);
         let p95_millis =
             if ask.stream { self.first_byte.p95_millis(now) } else { self.total.p95_millis(now) };
         let pass = self.breaker.enter(now);
@@ -191,8 +197,28 @@ impl DeploymentHealth {
         self.credentials.learn(now, permit.seat.made, said);
     }
 
+    /// Counts who waits from now on; one too many is told when to come back instead.
+    fn in_line(&mut self, now: Timestamp, ask: &Ask, why: NotAdmitted) -> NotAdmitted {
+        match why {
+            NotAdmitted::Booked(at) if !self.queue.book(now) => {
+                self.limiter.unbook(ask.tokens);
+                NotAdmitted::QueueFull(at)
+            }
+            NotAdmitted::Booked(_) => {
+                self.credentials.book();
+                why
+            }
+            NotAdmitted::Concurrency if !self.queue.ask(now, ask.seed) => {
+                let mean = Duration::from_millis(self.total.mean_millis().into());
+                NotAdmitted::QueueFull(now + mean.max(COME_BACK))
+            }
+            _ => why,
+        }
+    }
+
     /// A place booked is not wanted any more. `tokens`: as asked for.
     pub fn unbook(&mut self, tokens: u64) {
+        self.queue.unbook();
         self.credentials.unbook();
         self.limiter.unbook(tokens);
     }

@@ -56,7 +56,8 @@ fn an_attempt_leaves_nothing_behind() {
 
 #[test]
 fn a_retracted_attempt_has_never_been() {
-    let mut health = health(Limits { rpm: Some(1), concurrency: Some(1), tpm: Some(10) });
+    let mut health =
+        health(Limits { rpm: Some(1), concurrency: Some(1), tpm: Some(10), ..Limits::default() });
     for _ in 0..3 {
         let permit = health.admit(at(0), &ask(true, false)).unwrap();
         health.retract(at(0), permit);
@@ -157,6 +158,46 @@ fn a_provider_that_says_when_is_left_alone_until_then() {
     assert!(view.rate_spent && view.returns_in_ms == 1_500 && view.state == DeploymentState::Closed);
     assert_eq!(health.admit(at(500), &ask(true, true)).unwrap_err(), NotAdmitted::Rate(at(2_000)));
     assert!(health.admit(at(2_000), &ask(true, false)).is_ok());
+}
+
+#[test]
+fn no_more_wait_than_may() {
+    let asked_by = |seed: u64, place: Place| Ask { seed, place, ..ask(true, false) };
+    let book = Place::Book { by: at(3_600_000) };
+    let mut rated = health(Limits { rpm: Some(1), queue: Some(2), ..Limits::default() });
+    let _first = rated.admit(at(0), &asked_by(0, Place::Now)).unwrap();
+    let mut why = |seed, place, ms| rated.admit(at(ms), &asked_by(seed, place)).unwrap_err();
+    assert_eq!(why(1, book, 0), NotAdmitted::Booked(at(60_000)));
+    assert_eq!(why(2, book, 0), NotAdmitted::Booked(at(120_000)));
+    assert_eq!(why(3, book, 0), NotAdmitted::QueueFull(at(180_000)));
+    assert_eq!(
+        why(4, book, 0),
+        NotAdmitted::QueueFull(at(180_000)),
+        "what was sent away left nothing behind"
+    );
+    assert!(rated.admit(at(60_000), &asked_by(1, Place::Booked)).is_ok());
+    assert_eq!(rated.admit(at(60_000), &asked_by(3, book)).unwrap_err(), NotAdmitted::Booked(at(180_000)));
+    rated.unbook(1);
+    assert_eq!(rated.admit(at(60_000), &asked_by(4, book)).unwrap_err(), NotAdmitted::Booked(at(180_000)));
+
+    let mut full = health(Limits { concurrency: Some(1), queue: Some(1), ..Limits::default() });
+    let first = full.admit(at(0), &asked_by(0, Place::Now)).unwrap();
+    assert_eq!(full.admit(at(0), &asked_by(1, Place::Now)).unwrap_err(), NotAdmitted::Concurrency);
+    assert_eq!(full.admit(at(0), &asked_by(2, Place::Now)).unwrap_err(), NotAdmitted::QueueFull(at(1_000)));
+    assert_eq!(full.admit(at(900), &asked_by(1, Place::Now)).unwrap_err(), NotAdmitted::Concurrency);
+    full.end(at(950), first, &ending(Outcome::Success));
+    let second = full.admit(at(960), &asked_by(1, Place::Now)).unwrap();
+    assert_eq!(full.admit(at(960), &asked_by(2, Place::Now)).unwrap_err(), NotAdmitted::Concurrency);
+    full.end(at(970), second, &ending(Outcome::Success));
+    full.reconfigure(
+        &policy(),
+        Limits { concurrency: Some(0), queue: Some(0), ..Limits::default() },
+        at(980),
+    );
+    assert!(matches!(
+        full.admit(at(9_000), &asked_by(5, Place::Now)).unwrap_err(),
+        NotAdmitted::QueueFull(_)
+    ));
 }
 
 #[test]
