@@ -11,6 +11,7 @@ use router_core::compiled::{Deployment, DeploymentIdx};
 use router_core::cost;
 use router_core::failover::AttemptNo;
 use router_core::health::{Ending, Permit};
+use router_core::limit::RateState;
 use router_core::money::Usd;
 use router_core::price::ServiceTier;
 use router_core::record::log::LogEvent;
@@ -189,6 +190,20 @@ impl Books {
         }
     }
 
+    /// The provider said what is left of its limits.
+    pub(super) fn learn(&self, attempt: AttemptNo, said: &router_providers::error::RateState) {
+        let Some(open) = self.open.iter().find(|o| o.record.attempt == attempt.0) else { return };
+        let said = RateState {
+            requests_left: said.requests_left,
+            requests_reset_in: said.requests_reset_in,
+            tokens_left: said.tokens_left,
+            tokens_reset_in: said.tokens_reset_in,
+        };
+        if !said.is_empty() {
+            self.engine.slot(open.deployment).learn(self.worker.shared.clock.now(), &open.permit, &said);
+        }
+    }
+
     /// What a usage costs on a deployment, all earlier attempts included: what the client is told.
     pub(super) fn cost_with(
         &self,
@@ -238,7 +253,7 @@ impl Books {
         let shared = Arc::clone(&self.worker.shared);
         let ending = Ending { outcome, tokens, retry_after };
         let OpenAttempt { record: opened, deployment: at, permit, hold, first_byte, written, .. } = open;
-        engine.slot(at).end(now, permit, &ending);
+        shared.state.end(&engine, at, (now, permit), &ending);
         shared.state.settle(hold, cost);
         let record = CloseRecord {
             request: self.request.request,
