@@ -18,6 +18,7 @@ use router_core::record::log::LogEvent;
 use router_core::record::{CloseRecord, LedgerRecord, OpenRecord, RequestRecord};
 use router_core::select::Decision;
 use router_core::time::Timestamp;
+use router_providers::error as upstream;
 
 use super::admit::Taken;
 use super::spent::{Settled, Spent, Terms};
@@ -180,18 +181,21 @@ impl Books {
         }
     }
 
-    /// The attempt's first byte came.
-    pub(super) fn first_byte(&mut self, attempt: AttemptNo) {
+    /// The attempt's first byte came, with what the provider said is left of its limits.
+    pub(super) fn first_byte(&mut self, attempt: AttemptNo, said: Option<&upstream::RateState>) {
         let now = self.worker.shared.clock.now();
         let Some(open) = self.open.iter_mut().find(|o| o.record.attempt == attempt.0) else { return };
         if open.first_byte.is_none() {
             open.first_byte = Some(now);
             self.engine.slot(open.deployment).first_byte(now, &mut open.permit);
+            if let Some(said) = said {
+                self.learn(attempt, said);
+            }
         }
     }
 
     /// The provider said what is left of its limits.
-    pub(super) fn learn(&self, attempt: AttemptNo, said: &router_providers::error::RateState) {
+    pub(super) fn learn(&self, attempt: AttemptNo, said: &upstream::RateState) {
         let Some(open) = self.open.iter().find(|o| o.record.attempt == attempt.0) else { return };
         let said = RateState {
             requests_left: said.requests_left,

@@ -262,7 +262,8 @@ impl<'a> Run<'a> {
                     }
                 }
                 Step::Item(item) => {
-                    self.books.first_byte(attempt);
+                    let stream = self.live.as_mut().and_then(Live::stream);
+                    self.books.first_byte(attempt, stream.map(|stream| &stream.headers().rate));
                     let seen = item.seen;
                     // Without anything visible, bytes come only with the end of a stream that is whole without it.
                     if !item.bytes.is_empty() {
@@ -274,7 +275,7 @@ impl<'a> Run<'a> {
                 }
                 Step::Done => return smallvec![Event::Ended(attempt)],
                 Step::Whole(reply) => {
-                    self.books.first_byte(attempt);
+                    self.books.first_byte(attempt, Some(&reply.headers.rate));
                     self.whole = Some(reply);
                     return smallvec![Event::Visible(attempt, Seen::Text), Event::Ended(attempt)];
                 }
@@ -286,6 +287,7 @@ impl<'a> Run<'a> {
     fn failed(&mut self, attempt: AttemptNo, fault: Fault) -> Event {
         let Some(mut live) = self.live.take() else { return Event::Timer };
         let spent = if may_be_billed(&fault) { Spent::so_far(&mut live) } else { Spent::Nothing };
+        self.books.learn(attempt, &fault.rate);
         self.books.close(attempt, Outcome::Failure(fault.kind), spent, fault.retry_after);
         tracing::debug!(
             request = %self.asked.arrival.id, attempt = attempt.0, kind = fault.kind.name(), message = fault.message,
