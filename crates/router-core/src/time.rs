@@ -84,6 +84,36 @@ impl Timestamp {
         Rfc3339(text)
     }
 
+    /// From RFC 3339 text with any offset, to the microsecond: `2026-11-22T11:50:00Z`, `2026-11-22 12:50:00.5+01:00`. A leap
+    /// second is the first of the next minute. `None`: it is none, or before 1970.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let field = |from: usize, to: usize| {
+            let digits = text.get(from..to).filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?;
+            digits.parse::<i64>().ok()
+        };
+        let sign = |at: usize, wanted: &[u8]| text.as_bytes().get(at).is_some_and(|b| wanted.contains(b));
+        let signs = [(4, &b"-"[..]), (7, b"-"), (10, b"Tt "), (13, b":"), (16, b":")];
+        if !signs.iter().all(|(at, wanted)| sign(*at, wanted)) {
+            return None;
+        }
+        let (year, month, day) = (field(0, 4)?, field(5, 7)?, field(8, 10)?);
+        let (hour, minute, second) = (field(11, 13)?, field(14, 16)?, field(17, 19)?);
+        if hour > 23 || minute > 59 || second > 60 {
+            return None;
+        }
+        let days = days_of(year, month, day)?;
+        let rest = text.get(19..)?;
+        let (fraction, zone) = match rest.strip_prefix('.') {
+            Some(rest) => rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count()),
+            None => ("0", rest),
+        };
+        let micros: i64 =
+            format!("{fraction:0<6}").get(..6)?.parse().ok().filter(|_| !fraction.is_empty())?;
+        let offset_mins = offset(zone)?;
+        let minutes = (days * 24 + hour) * 60 + minute - offset_mins;
+        u64::try_from((minutes * 60 + second) * 1_000_000 + micros).ok().map(Self)
+    }
+
     /// Day of the week in UTC, ISO 8601: 1 = Monday .. 7 = Sunday. 1970-01-01 was a Thursday (4).
     pub const fn weekday_utc(self) -> u8 {
         ((self.as_secs() / 86_400 + 3) % 7 + 1) as u8
@@ -113,6 +143,36 @@ const fn civil_date(days: u64) -> (u64, u64, u64) {
     let day = day_of_year - (153 * from_march + 2) / 5 + 1;
     let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
     (year_of_era + era * 400 + (month <= 2) as u64, month, day)
+}
+
+/// Days since 1970-01-01 of a date of the proleptic Gregorian calendar; `None`: there is no such day. The inverse of
+/// [`civil_date`], from the same source (`days_from_civil`).
+fn days_of(year: i64, month: i64, day: i64) -> Option<i64> {
+    if !(1..=12).contains(&month) || day < 1 {
+        return None;
+    }
+    let shifted = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (shifted.div_euclid(400), shifted.rem_euclid(400));
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = era * 146_097 + day_of_era - 719_468;
+    let there = u64::try_from(days).ok().map(civil_date)?;
+    (there == (u64::try_from(year).ok()?, u64::try_from(month).ok()?, u64::try_from(day).ok()?))
+        .then_some(days)
+}
+
+/// Minutes east of UTC: `Z`, `+01:00`, `-0530`.
+fn offset(zone: &str) -> Option<i64> {
+    let (sign, rest) = match zone.split_at_checked(1)? {
+        ("Z" | "z", "") => return Some(0),
+        ("+", rest) => (1, rest),
+        ("-", rest) => (-1, rest),
+        _ => return None,
+    };
+    let digits: String = rest.split(':').collect();
+    let number = digits.parse::<i64>().ok().filter(|_| digits.len() == 4 && rest.len() <= 5)?;
+    let (hours, minutes) = (number / 100, number % 100);
+    (hours < 24 && minutes < 60).then_some(sign * (hours * 60 + minutes))
 }
 
 /// RFC 3339 text of a [`Timestamp`], without an allocation.
@@ -176,6 +236,42 @@ mod tests {
         let sunday = Timestamp::from_millis(1_795_348_200_000);
         assert_eq!((sunday.weekday_utc(), sunday.hour_utc()), (7, 11));
         assert_eq!(Timestamp::ZERO.weekday_utc(), 4);
+    }
+
+    #[test]
+    fn rfc3339_is_read_back() {
+        let check = |text: &str, expected: Option<u64>| {
+            assert_eq!(Timestamp::parse_rfc3339(text).map(Timestamp::as_micros), expected, "{text}");
+        };
+        check("1970-01-01T00:00:00Z", Some(0));
+        check("2026-11-22T11:50:00Z", Some(1_795_348_200_000_000));
+        check("2026-11-22T12:50:00.5+01:00", Some(1_795_348_200_500_000));
+        check("2026-11-22t06:20:00.1234567-0530", Some(1_795_348_200_123_456));
+        check("2024-02-29 00:00:00Z", Some(1_709_164_800_000_000));
+        check("2016-12-31T23:59:60Z", Some(1_483_228_800_000_000));
+        for wrong in [
+            "",
+            "2026-11-22",
+            "2026-11-22T11:50:00",
+            "2026-11-22T11:50Z",
+            "2026-02-29T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "2026-13-01T00:00:00Z",
+            "2026-11-00T00:00:00Z",
+            "2026-11-22T24:00:00Z",
+            "2026-11-22T11:50:00.Z",
+            "2026-11-22T11:50:00+1",
+            "2026-11-22T11:50:00+01:00x",
+            "2026-11-22T11:50:00+99:00",
+            "+026-11-22T11:50:00Z",
+            "2026-11-22T11:50:00é",
+        ] {
+            check(wrong, None);
+        }
+        for micros in [0, 1, 951_782_400_000_000, 253_402_300_799_999_999] {
+            let at = Timestamp::from_micros(micros);
+            assert_eq!(Timestamp::parse_rfc3339(at.rfc3339().as_str()), Some(at));
+        }
     }
 
     #[test]

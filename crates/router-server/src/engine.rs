@@ -9,19 +9,22 @@ use router_classify::Chain;
 use router_core::chat::DialectId;
 use router_core::compiled::{Compiled, Deployment, DeploymentIdx};
 use router_core::config::{Checked, Credential, Problem};
+use router_core::health::Control;
 use router_core::money::Usd;
 use router_core::price::ServiceTier;
 use router_core::record::RequestRecord;
-use router_core::select::{self, AUTO, Decision, DecisionInput, Hashes, VerdictKind};
+use router_core::select::{
+    self, AUTO, Decision, DecisionInput, DeploymentState, DeploymentView, Disabled, Hashes, VerdictKind,
+};
 use router_core::time::Timestamp;
 use router_providers::exchange::{Target, TargetSpec};
 
 use crate::error::ApiError;
 use crate::keys::{Key, KeyTable};
-use crate::state::{self, Slot};
+use crate::state::{self, Neighbours, Slot};
 
-/// Where attempts of one deployment go: one per credential, with its weight.
-type Targets = Vec<(u32, Arc<Target>)>;
+/// Where attempts of one deployment go: one per credential.
+type Targets = Vec<Arc<Target>>;
 
 /// Everything that serves requests under one configuration.
 pub(crate) struct Engine {
@@ -37,10 +40,12 @@ pub(crate) struct Engine {
     pub(crate) chain: Arc<Chain>,
     /// Dialects that some deployment speaks.
     pub(crate) dialects: Vec<DialectId>,
-    /// Where attempts go, by deployment index: one per credential, with its weight.
+    /// Where attempts go, by deployment index: one per credential.
     targets: Vec<Targets>,
     /// Health, by deployment index.
     pub(crate) slots: Vec<Arc<Slot>>,
+    /// Who shares an address or a credential with whom.
+    pub(crate) neighbours: Neighbours,
     /// Decisions made, by model name.
     turns: BTreeMap<Arc<str>, AtomicU64>,
     /// The dearest deployment of any tier: what "always premium" would cost.
@@ -66,6 +71,10 @@ impl Engine {
         let mut dialects: Vec<_> = compiled.providers.iter().map(|p| p.dialect).collect();
         dialects.sort_unstable();
         dialects.dedup();
+        let slots = state::slots(&compiled, old, now);
+        for (slot, deployment) in slots.iter().zip(&compiled.deployments) {
+            slot.set_credentials(&weights(checked, usize::from(deployment.provider_idx)));
+        }
         Ok(Self {
             dialects,
             hashes: Hashes {
@@ -77,7 +86,8 @@ impl Engine {
             keys: KeyTable::new(&compiled.keys, old.map(|o| &o.keys)),
             chain: old.map_or_else(|| Arc::new(Chain::standard()), |o| Arc::clone(&o.chain)),
             targets,
-            slots: state::slots(&compiled, old, now),
+            slots,
+            neighbours: Neighbours::new(&compiled, |provider| weights(checked, provider).len()),
             turns,
             reference: reference(&compiled),
             compiled,
@@ -89,20 +99,21 @@ impl Engine {
         &self.slots[at.get()]
     }
 
-    /// Where an attempt goes: the credential is drawn by weight.
-    pub(crate) fn target(&self, at: DeploymentIdx, seed: u64, attempt: u32) -> Arc<Target> {
+    /// Where an attempt with this credential goes.
+    pub(crate) fn target(&self, at: DeploymentIdx, credential: usize) -> Arc<Target> {
         let targets = &self.targets[at.get()];
-        let total: u64 = targets.iter().map(|(weight, _)| u64::from(*weight)).sum();
-        // Golden-ratio multiples of the attempt's number spread the attempts of one request over the credentials.
-        let mut draw =
-            seed.wrapping_add(u64::from(attempt).wrapping_mul(0x9e37_79b9_7f4a_7c15)) % total.max(1);
-        for (weight, target) in targets {
-            match draw.checked_sub(u64::from(*weight)) {
-                Some(rest) => draw = rest,
-                None => return Arc::clone(target),
-            }
-        }
-        Arc::clone(&targets[0].1)
+        Arc::clone(targets.get(credential).unwrap_or(&targets[0]))
+    }
+
+    /// Those of the board that are taken out by hand, with the reasons.
+    pub(crate) fn disabled(&self, board: &[DeploymentView], now: Timestamp) -> Vec<Disabled> {
+        let out =
+            self.compiled.indices().zip(board).filter(|(_, view)| view.state == DeploymentState::Disabled);
+        let told = out.filter_map(|(deployment, _)| {
+            let Control { reason, until, .. } = self.slot(deployment).control(now)?;
+            Some(Disabled { deployment, reason, until })
+        });
+        told.collect()
     }
 
     /// The n-th decision for this model, for `round_robin`.
@@ -197,6 +208,11 @@ fn reference(compiled: &Compiled) -> Option<DeploymentIdx> {
     in_tiers.filter_map(|at| Some((price(&at)?, at))).max().map(|(_, at)| at)
 }
 
+/// The weights of a provider's credentials.
+fn weights(checked: &Checked, provider: usize) -> Vec<u32> {
+    checked.credentials.get(provider).into_iter().flatten().map(|credential| credential.weight).collect()
+}
+
 /// One target per credential; one without for a provider that needs none.
 fn targets(checked: &Checked) -> Result<Vec<Targets>, Problem> {
     let of = |deployment: &Deployment| {
@@ -215,7 +231,7 @@ fn targets(checked: &Checked) -> Result<Vec<Targets>, Problem> {
             };
             let target = Target::new(&spec)
                 .map_err(|e| Problem::new(format!("deployments[{}]", deployment.id), e.to_string()))?;
-            Ok((credential.map_or(1, |c| c.weight.max(1)), Arc::new(target)))
+            Ok(Arc::new(target))
         };
         if credentials.is_empty() {
             return Ok(vec![target(None)?]);

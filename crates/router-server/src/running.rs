@@ -20,6 +20,7 @@ use crate::control::{Control, Reloaded, say};
 use crate::engine::Engine;
 use crate::ids::Ids;
 use crate::ingress::{self, Listening};
+use crate::rotation::Rotation;
 use crate::state::State;
 use crate::telemetry::log::{DecisionLog, Destination, LogWriter};
 use crate::telemetry::metrics::Metrics;
@@ -118,10 +119,15 @@ pub fn start(options: &Options) -> Result<Running, StartError> {
     });
     let workers = workers.collect::<Result<_, _>>()?;
     let control = Arc::new(Control::new(options.source.clone(), Arc::clone(&parts.shared)));
-    let service = Admin::new(Arc::clone(&control), settings.admin_key.clone(), Arc::clone(&parts.ledger));
+    let ledger = Arc::clone(&parts.ledger);
+    let key = settings.admin_key.clone();
+    let service = Admin::new(Arc::clone(&control), key, ledger, Arc::clone(&parts.rotation));
     let runtime = runtime(Runtime::PerCore, 1).map_err(io("start a runtime"))?;
-    let admin_thread =
-        spawn("admin".into(), runtime, admin::serve(service, admin.into_sockets(), stopping_admin))?;
+    let admin_thread = spawn(
+        "admin".into(),
+        runtime,
+        administer(service, admin.into_sockets(), stopping_admin, Arc::clone(&parts.rotation)),
+    )?;
     tracing::info!(listen = %data_address, admin = %admin_address, threads, "serving");
     Ok(Running {
         data: data_address,
@@ -218,6 +224,7 @@ struct Parts {
     ledger: Arc<dyn Ledger>,
     writer: Writer,
     log_writer: LogWriter,
+    rotation: Arc<Rotation>,
 }
 
 fn parts(loaded: &Loaded, listens_on: SocketAddr, abort: watch::Receiver<bool>) -> Result<Parts, StartError> {
@@ -264,7 +271,10 @@ fn parts(loaded: &Loaded, listens_on: SocketAddr, abort: watch::Receiver<bool>) 
         writer_status: writer.watch(),
         fixed: Fixed::of(checked, listens_on),
     };
-    Ok(Parts { shared: Arc::new(shared), spool, ledger, writer, log_writer })
+    let shared = Arc::new(shared);
+    let rotation = Arc::new(Rotation::new(Arc::clone(&shared), Arc::clone(&ledger)));
+    connecting.block_on(rotation.resume());
+    Ok(Parts { shared, spool, ledger, writer, log_writer, rotation })
 }
 
 /// The ledger's URL, usable from the working directory.
@@ -313,6 +323,16 @@ fn spawn(
         runtime.shutdown_background();
     };
     std::thread::Builder::new().name(name).spawn(run).map_err(io("start a thread"))
+}
+
+/// The admin listener, and what goes on beside it: following and keeping who is in rotation.
+async fn administer(
+    service: Admin,
+    sockets: Vec<TcpListener>,
+    stop: watch::Receiver<bool>,
+    rotation: Arc<Rotation>,
+) {
+    tokio::join!(admin::serve(service, sockets, stop.clone()), rotation.run(stop));
 }
 
 /// Serves one socket until told to stop and until nothing is in flight any more.

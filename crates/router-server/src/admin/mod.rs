@@ -1,10 +1,13 @@
 //! The admin listener: metrics, what is in force, reports, reload. Its own address and its own key.
 
+pub(crate) mod deployments;
+
 use std::convert::Infallible;
 use std::net::TcpListener as StdListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
@@ -12,6 +15,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use router_core::config::Secret;
+use router_core::health::Subject;
 use router_ledger::{By, Ledger, ReportQuery};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -24,24 +28,33 @@ use crate::control::Control;
 use crate::error::ApiError;
 use crate::ingress::only_local;
 use crate::respond;
+use crate::rotation::Rotation;
 use crate::stream::Body;
 
 /// A request's headers must be complete by then.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections served at once: scrapers and people.
 const MAX_CONNECTIONS: usize = 64;
+/// Longest body of an order.
+const MAX_BODY: usize = 64 * 1024;
 
 /// The admin service.
 pub(crate) struct Admin {
     control: Arc<Control>,
     key: Option<Secret>,
     ledger: Arc<dyn Ledger>,
+    rotation: Arc<Rotation>,
 }
 
 impl Admin {
     /// For this server.
-    pub(crate) fn new(control: Arc<Control>, key: Option<Secret>, ledger: Arc<dyn Ledger>) -> Self {
-        Self { control, key, ledger }
+    pub(crate) fn new(
+        control: Arc<Control>,
+        key: Option<Secret>,
+        ledger: Arc<dyn Ledger>,
+        rotation: Arc<Rotation>,
+    ) -> Self {
+        Self { control, key, ledger, rotation }
     }
 
     /// Its key, compared in constant time; without one only loopback is listened on, and neither a
@@ -71,10 +84,15 @@ impl Admin {
                 self.report(request.uri().query().unwrap_or_default()).await
             }
             (&Method::POST, "/admin/v1/reload") => self.reload(),
-            _ => Err(ApiError::new(
-                "not_found",
-                "served: GET /metrics, /healthz, /admin/v1/{config,deployments,report}, POST /admin/v1/reload",
-            )),
+            (&Method::POST, path) if order_of(path).is_some() => {
+                let Some(target) = order_of(path) else { return Err(unserved()) };
+                let body = Limited::new(request.into_body(), MAX_BODY).collect();
+                let body = tokio::time::timeout(HEADER_TIMEOUT, body).await;
+                let unread = |e: String| ApiError::new("invalid_request", format!("body: {e}"));
+                let body = body.map_err(|e| unread(e.to_string()))?.map_err(|e| unread(e.to_string()))?;
+                self.order(target, body.to_bytes()).await
+            }
+            _ => Err(unserved()),
         }
     }
 
@@ -103,24 +121,6 @@ impl Admin {
             "tiers": engine.compiled.named_tiers().map(|t| &*t.name).collect::<Vec<_>>(),
         });
         respond::json(StatusCode::OK, text.to_string())
-    }
-
-    fn deployments(&self) -> Response<Body> {
-        let shared = &self.control.shared;
-        let engine = shared.engine.load_full();
-        let now = shared.clock.now();
-        let rows = engine.compiled.deployments.iter().zip(&engine.slots).map(|(d, slot)| {
-            let health = slot.snapshot(now);
-            json!({
-                "id": &*d.id, "provider": &*d.provider, "model": &*d.model, "upstream_model": &*d.upstream_model,
-                "region": d.region, "simulated": d.simulated, "capabilities": d.capabilities,
-                "breaker": health.breaker.name(), "suspect": health.suspect, "in_flight": health.in_flight,
-                "window_requests": health.window_requests, "window_failures": health.window_failures,
-                "p95_total_ms": health.p95_total_ms, "p95_first_byte_ms": health.p95_first_byte_ms,
-            })
-        });
-        let rows: Vec<_> = rows.collect();
-        respond::json(StatusCode::OK, json!({ "deployments": rows }).to_string())
     }
 
     async fn report(&self, query: &str) -> Result<Response<Body>, ApiError> {
@@ -176,6 +176,19 @@ pub(crate) async fn serve(admin: Admin, sockets: Vec<StdListener>, mut stop: wat
             drop(place);
         });
     }
+}
+
+/// The order a path stands for.
+fn order_of(path: &str) -> Option<(Subject, &str)> {
+    deployments::target(path.strip_prefix("/admin/v1/")?)
+}
+
+fn unserved() -> ApiError {
+    ApiError::new(
+        "not_found",
+        "served: GET /metrics, /healthz, /admin/v1/{config,deployments,report}, POST /admin/v1/reload, \
+         /admin/v1/{deployments,providers}/{id}/{disable,enable,drain,reset}",
+    )
 }
 
 fn refused(error: &ApiError) -> Response<Body> {

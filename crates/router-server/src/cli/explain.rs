@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use router_core::health::Controls;
 use router_core::record::RequestId;
-use router_core::select::DeploymentView;
+use router_core::select::{DeploymentState, DeploymentView};
 use router_providers::dialect::openai_chat::OpenaiChat;
 use router_providers::dialect::{Client, ScanLimits};
 use serde_json::Value;
@@ -27,7 +28,7 @@ pub(super) struct Arguments {
     /// The dialect it is in
     #[arg(long, default_value = "openai_chat", value_parser = ["openai_chat"])]
     dialect: String,
-    /// A ledger to take the deployments' latency from
+    /// A ledger to take the deployments' latency from, and what is taken out by hand
     #[arg(long, value_name = "URL")]
     ledger: Option<String>,
     /// As JSON
@@ -59,13 +60,17 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<u8> {
     }
     let id = RequestId(uuid::Uuid::now_v7().as_u128());
     let arrival = Arrival { id, received: clock.now(), client };
+    let mut out = Controls::default();
     let mut board = vec![DeploymentView::default(); engine.compiled.deployments.len()];
     if let Some(url) = &arguments.ledger {
         let since = clock.now() - LEDGER_WINDOW;
-        let stats = super::block_on(async {
-            router_ledger::connect_existing(url).await?.deployment_stats(since).await
+        let (stats, states) = super::block_on(async {
+            let ledger = router_ledger::connect_existing(url).await?;
+            let states = ledger.states(crate::rotation::CONTROL).await?;
+            ledger.deployment_stats(since).await.map(|stats| (stats, states))
         })?
         .with_context(|| "ledger")?;
+        out = crate::rotation::controls(&states);
         for stat in stats {
             let Some(at) = engine.compiled.deployment_named(&stat.deployment) else { continue };
             board[at.get()].p95_total_ms = stat.p95_ms.and_then(|ms| u32::try_from(ms).ok()).unwrap_or(0);
@@ -73,6 +78,12 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<u8> {
         }
     }
     let request = router_providers::exchange::Request::new(envelope);
+    crate::state::put_on(&engine, &out);
+    for (view, slot) in board.iter_mut().zip(&engine.slots) {
+        if slot.control(arrival.received).is_some() {
+            view.state = DeploymentState::Disabled;
+        }
+    }
     let input = decision_input(&engine, &request, None, arrival, board);
     let (explanation, somebody) = match explained(&engine, &input) {
         Ok(explained) => explained,

@@ -4,6 +4,7 @@
 
 mod check;
 mod classify;
+mod deployments;
 mod explain;
 mod report;
 mod serve;
@@ -51,6 +52,8 @@ enum Command {
     Classify(classify::Arguments),
     /// Sum up a ledger: requests, errors, latency, tokens, cost
     Report(report::Arguments),
+    /// Take deployments and providers out of use, put them back, on all replicas
+    Deployments(deployments::Arguments),
 }
 
 /// Where a configuration is, for commands that take one.
@@ -82,6 +85,7 @@ pub fn run() -> ExitCode {
         Some(Command::Explain(arguments)) => explain::run(arguments),
         Some(Command::Classify(arguments)) => classify::run(arguments),
         Some(Command::Report(arguments)) => report::run(&arguments),
+        Some(Command::Deployments(arguments)) => deployments::run(&arguments),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -139,7 +143,9 @@ mod tests {
 
     #[test]
     fn help_and_version_everywhere_and_one_line_for_what_is_wrong() {
-        for command in ["", "serve", "check", "explain", "classify", "report"] {
+        for command in
+            ["", "serve", "check", "explain", "classify", "report", "deployments", "deployments disable"]
+        {
             check(&format!("{command} --help"), None);
             check(&format!("{command} --version"), None);
         }

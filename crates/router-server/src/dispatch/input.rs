@@ -39,6 +39,7 @@ pub(crate) fn decision_input(
         barred_dialects: exchange::barred_dialects(request, &engine.dialects),
         turn: engine.next_turn(&envelope.model),
         budget_left: None,
+        disabled: engine.disabled(&board, arrival.received),
         board,
     }
 }

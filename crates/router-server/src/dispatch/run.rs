@@ -269,6 +269,7 @@ impl<'a> Run<'a> {
     pub(super) fn failed(&mut self, attempt: AttemptNo, fault: Fault) -> Event {
         let Some(mut live) = self.take(attempt) else { return Event::Timer };
         let spent = if may_be_billed(&fault) { Spent::so_far(&mut live) } else { Spent::Nothing };
+        self.books.learn(attempt, &fault.rate);
         let before = self.books.cost();
         let usage = self.books.close(attempt, Outcome::Failure(fault.kind), spent, fault.retry_after);
         self.lost(attempt, self.books.cost() - before, false);

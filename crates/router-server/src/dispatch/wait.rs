@@ -48,7 +48,8 @@ impl Run<'_> {
                     }
                 }
                 Step::Item(item) => {
-                    self.books.first_byte(attempt);
+                    let rate = self.find(attempt).and_then(Live::stream).map(|stream| stream.headers().rate);
+                    self.books.first_byte(attempt, rate.as_ref());
                     let seen = item.seen;
                     // Without anything visible, bytes come only with the end of a stream that is whole without it.
                     if let Some(live) = self.find(attempt).filter(|_| !item.bytes.is_empty()) {
@@ -60,7 +61,7 @@ impl Run<'_> {
                 }
                 Step::Done => return smallvec![Event::Ended(attempt)],
                 Step::Whole(reply) => {
-                    self.books.first_byte(attempt);
+                    self.books.first_byte(attempt, Some(&reply.headers.rate));
                     self.whole = Some(reply);
                     return smallvec![Event::Visible(attempt, Seen::Text), Event::Ended(attempt)];
                 }
