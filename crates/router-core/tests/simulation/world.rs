@@ -340,7 +340,9 @@ impl World {
         if place != Place::Booked && flight.request.max_cost.is_some_and(|limit| costs > limit) {
             return refused(NotAdmitted::CostCeiling);
         }
-        if hedge && !self.purse.hedges.try_take(now, expected) {
+        // Whichever loses is paid for nothing.
+        let dearest = flight.live.values().map(|live| live.expected).fold(expected, Usd::max);
+        if hedge && !self.purse.hedges.try_take(now, dearest) {
             return refused(NotAdmitted::HedgeCredit);
         }
         match self.take(n, action) {
@@ -350,12 +352,13 @@ impl World {
                 flight.admitted(attempt, draws);
                 if hedge {
                     self.races += 1;
-                    flight.race = Some(Race { hedge: attempt, expected, extra: Usd::ZERO, over: false });
+                    flight.race =
+                        Some(Race { hedge: attempt, expected: dearest, extra: Usd::ZERO, over: false });
                 }
             }
             Err(why) => {
                 if hedge {
-                    self.purse.hedges.settle(now, expected, Usd::ZERO);
+                    self.purse.hedges.settle(now, dearest, Usd::ZERO);
                 }
                 if let NotAdmitted::Booked(at) = why {
                     assert!(matches!(place, Place::Book { by } if at < by), "booked in time");
