@@ -55,6 +55,8 @@ pub struct StreamReply {
     ended: bool,
     /// How it failed, while what came before is on its way to the client.
     failed: Option<Fault>,
+    /// Bytes of this attempt were handed over.
+    handed: bool,
     /// An item was handed over and nobody has read since.
     away: bool,
     /// What the chunk being read brought.
@@ -109,6 +111,7 @@ impl StreamReply {
             visible: false,
             ended: false,
             failed: None,
+            handed: false,
             away: false,
             heard: Heard::default(),
             headers,
@@ -179,7 +182,16 @@ impl StreamReply {
             Some(Err(error)) => Err(Fault { kind: FailureKind::Truncated, ..Fault::from(error) }),
             None => {
                 if let Some(event) = self.splitter.finish() {
-                    self.event(event)?;
+                    // Half an event is no bad one.
+                    let broken = self.fault(truncated());
+                    let half = |fault: Fault| match fault.kind {
+                        FailureKind::BadReply => broken,
+                        _ => fault,
+                    };
+                    match self.event(event) {
+                        Err(fault) if self.is_whole() => return self.end_despite(&fault),
+                        read => read.map_err(half)?,
+                    }
                 }
                 self.end()
             }
@@ -201,6 +213,7 @@ impl StreamReply {
 
     fn item(&mut self) -> Item {
         let bytes = if self.visible { self.held.take() } else { Bytes::new() };
+        self.handed |= !bytes.is_empty();
         Item { bytes, seen: self.first_seen.take(), tokens: std::mem::take(&mut self.tokens) }
     }
 
@@ -338,7 +351,7 @@ impl StreamReply {
     /// # Errors
     /// Why it cannot be gone on from.
     pub fn cut(&self) -> Result<Cut, NoRescue> {
-        if self.is_whole() {
+        if self.handed && self.is_whole() {
             return Err(NoRescue::Ended);
         }
         let meta = match &self.reader {
