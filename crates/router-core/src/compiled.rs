@@ -7,12 +7,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::AttributeSet;
+use crate::budget::Period;
 use crate::capability::Capabilities;
 use crate::catalog;
 use crate::chat::DialectId;
 use crate::money::Usd;
 use crate::price::PriceList;
 use crate::rules::Rule;
+use crate::time::Timestamp;
 
 /// Index of a deployment in [`Compiled::deployments`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -143,6 +145,10 @@ pub struct Model {
     pub strategy: Strategy,
     /// Models to fall back to, in order.
     pub fallbacks: Vec<String>,
+    /// ... only when the request was too long, in order.
+    pub context_fallbacks: Vec<String>,
+    /// ... only when a provider's content filter refused it, in order.
+    pub filter_fallbacks: Vec<String>,
     /// The rules decide, within `deployments` when there are any.
     pub rules: bool,
     /// It is decided like `auto`, with this quality.
@@ -222,25 +228,51 @@ pub struct Reliability {
     pub retries: RetryPolicy,
     /// Breaker.
     pub breaker: BreakerPolicy,
+    /// A stream that breaks off is gone on with elsewhere.
+    pub rescue: bool,
+    /// A late first attempt is raced by a second one; `None`: never.
+    pub hedging: Option<HedgePolicy>,
 }
 
-/// A client key from the configuration.
-#[derive(Clone, Debug)]
+/// What hedging may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HedgePolicy {
+    /// Most that it may add to what requests cost without it, in parts per million.
+    pub max_extra_cost_ppm: u32,
+}
+
+/// A client key, from the configuration or the ledger: everything but its secret.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClientKey {
     /// Its name.
     pub name: Arc<str>,
-    /// SHA-256 of the secret.
-    pub sha256: [u8; 32],
     /// Who owns it.
     pub owner: Option<Arc<str>>,
     /// Tags bound to it.
     pub tags: Vec<Arc<str>>,
     /// Models it may ask for and be answered by; empty: all.
     pub models: Vec<String>,
+    /// Providers it may be answered by; empty: all.
+    pub providers: Vec<String>,
     /// Regions it may be answered from; empty: all.
     pub regions: Vec<String>,
-    /// Requests per minute.
-    pub rpm: Option<u64>,
+    /// Requests and tokens per minute, and requests in flight.
+    pub limits: Limits,
+    /// Who goes first when the server is full: higher before lower. Default 0.
+    pub priority: i8,
+    /// It is not accepted from then on.
+    pub expires: Option<Timestamp>,
+    /// Its own budget.
+    pub budget: Option<KeyBudget>,
+}
+
+/// The budget of one client key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyBudget {
+    /// Most it may spend in one period.
+    pub limit: Usd,
+    /// The period.
+    pub period: Period,
 }
 
 /// The simulated provider's deployment for names of which it knows nothing.
@@ -269,8 +301,8 @@ pub struct Compiled {
     pub selection: Selection,
     /// Reliability.
     pub reliability: Reliability,
-    /// Client keys.
-    pub keys: Vec<ClientKey>,
+    /// Client keys of the configuration, each with the SHA-256 of its secret.
+    pub keys: Vec<([u8; 32], Arc<ClientKey>)>,
 }
 
 impl Compiled {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Outcome;
+use crate::budget::BudgetUse;
 use crate::chat::Usage;
 use crate::money::Usd;
 use crate::time::Timestamp;
@@ -56,6 +57,8 @@ pub struct OpenRecord {
     pub key: Option<Arc<str>>,
     /// The key's tags.
     pub tags: Vec<Arc<str>>,
+    /// Budgets it counts on; what it costs is taken from each of them.
+    pub budgets: Vec<BudgetUse>,
     /// The rule that matched, if any.
     pub rule: Option<Arc<str>>,
     /// The most this attempt can cost; what is booked if no close follows. Zero when unpriced.

@@ -49,6 +49,16 @@ impl Timestamp {
         ((self.as_secs() / 3_600) % 24) as u8
     }
 
+    /// The beginning of its day in UTC.
+    pub const fn midnight(self) -> Self {
+        Self(self.0 - self.0 % 86_400_000_000)
+    }
+
+    /// Day of the month in UTC, 1..=31.
+    pub const fn day_of_month_utc(self) -> u32 {
+        civil_date(self.0 / 86_400_000_000).2 as u32
+    }
+
     /// The moment as RFC 3339 text in UTC, to the microsecond: `2026-11-22T11:50:00.000000Z`. Later than the year 9999,
     /// which RFC 3339 cannot write: its last microsecond.
     pub const fn rfc3339(self) -> Rfc3339 {

@@ -247,6 +247,7 @@ impl Input<'_> {
             provider: self.label()?,
             model: self.label()?,
             key: self.optional_label()?,
+            budgets: Vec::new(),
             tags: self.tags()?,
             rule: self.optional_label()?,
             ceiling: self.money()?,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use router_classify::Chain;
 use router_core::chat::DialectId;
-use router_core::compiled::{ClientKey, Compiled, Deployment, DeploymentIdx};
+use router_core::compiled::{Compiled, Deployment, DeploymentIdx};
 use router_core::config::{Checked, Credential, Problem};
 use router_core::money::Usd;
 use router_core::price::ServiceTier;
@@ -17,8 +17,8 @@ use router_core::time::Timestamp;
 use router_providers::exchange::{Target, TargetSpec};
 
 use crate::error::ApiError;
-use crate::ingress::auth::KeyTable;
-use crate::state::{self, KeyRate, Slot};
+use crate::keys::{Key, KeyTable};
+use crate::state::{self, Slot};
 
 /// Where attempts of one deployment go: one per credential, with its weight.
 type Targets = Vec<(u32, Arc<Target>)>;
@@ -32,9 +32,7 @@ pub(crate) struct Engine {
     /// When it was loaded.
     pub(crate) loaded_at: Timestamp,
     /// Client keys by hash.
-    pub(crate) key_table: KeyTable,
-    /// Their request rates, by index.
-    key_rates: Vec<Arc<KeyRate>>,
+    pub(crate) keys: KeyTable,
     /// Classification.
     pub(crate) chain: Arc<Chain>,
     /// Dialects that some deployment speaks.
@@ -58,7 +56,6 @@ impl Engine {
         let compiled = Arc::clone(&checked.compiled);
         // Whatever can fail comes first: below, what the old configuration serves with is given the new numbers.
         let targets = targets(checked)?;
-        let key_rates = compiled.keys.iter().map(|key| key_rate(key, old)).collect();
         let ids = compiled.deployments.iter().map(|d| Arc::clone(&d.id));
         let names = compiled.models.keys().map(|name| Arc::from(name.as_str()));
         let turns = std::iter::once(Arc::from(AUTO))
@@ -77,8 +74,7 @@ impl Engine {
                 model: Arc::from(""),
             },
             loaded_at: now,
-            key_table: KeyTable::new(&compiled.keys),
-            key_rates,
+            keys: KeyTable::new(&compiled.keys, old.map(|o| &o.keys)),
             chain: old.map_or_else(|| Arc::new(Chain::standard()), |o| Arc::clone(&o.chain)),
             targets,
             slots: state::slots(&compiled, old, now),
@@ -107,14 +103,6 @@ impl Engine {
             }
         }
         Arc::clone(&targets[0].1)
-    }
-
-    /// Counts a request of a key against its rate.
-    ///
-    /// # Errors
-    /// 429 when it is spent.
-    pub(crate) fn admit_key(&self, key: Option<usize>, now: Timestamp) -> Result<(), ApiError> {
-        key.map_or(Ok(()), |at| self.key_rates[at].take(now))
     }
 
     /// The n-th decision for this model, for `round_robin`.
@@ -177,21 +165,21 @@ impl Engine {
     }
 
     /// `GET /v1/models`.
-    pub(crate) fn models_json(&self, key: Option<usize>) -> String {
+    pub(crate) fn models_json(&self, key: Option<&Key>) -> String {
         let created = self.loaded_at.as_secs();
         let data: Vec<_> = self.models(key).map(|(id, owner)| model_object(id, owner, created)).collect();
         serde_json::json!({ "object": "list", "data": data }).to_string()
     }
 
     /// `GET /v1/models/{id}`; `None`: not there, or not for this key.
-    pub(crate) fn model_json(&self, key: Option<usize>, wanted: &str) -> Option<String> {
+    pub(crate) fn model_json(&self, key: Option<&Key>, wanted: &str) -> Option<String> {
         let (id, owner) = self.models(key).find(|(id, _)| *id == wanted)?;
         Some(model_object(id, owner, self.loaded_at.as_secs()).to_string())
     }
 
     /// Names a key may ask for: `auto`, the models, the deployments.
-    fn models(&self, key: Option<usize>) -> impl Iterator<Item = (&str, &str)> {
-        let allowed = key.map_or(&[][..], |at| self.compiled.keys[at].models.as_slice());
+    fn models<'a>(&'a self, key: Option<&'a Key>) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let allowed = key.map_or(&[][..], |key| key.spec.models.as_slice());
         let names = std::iter::once((AUTO, "router"))
             .chain(self.compiled.models.keys().map(|n| (n.as_str(), "router")));
         let deployments = self.compiled.deployments.iter().map(|d| (&*d.id, &*d.provider));
@@ -202,18 +190,6 @@ impl Engine {
 /// One model as OpenAI's list has it.
 fn model_object(id: &str, owner: &str, created: u64) -> serde_json::Value {
     serde_json::json!({ "id": id, "object": "model", "created": created, "owned_by": owner })
-}
-
-fn key_rate(key: &ClientKey, old: Option<&Engine>) -> Arc<KeyRate> {
-    let place = old.and_then(|o| o.compiled.keys.iter().position(|k| k.sha256 == key.sha256));
-    match old.zip(place) {
-        Some((old, at)) => {
-            let rate = Arc::clone(&old.key_rates[at]);
-            rate.reconfigure(key.rpm);
-            rate
-        }
-        None => Arc::new(KeyRate::new(key.rpm)),
-    }
 }
 
 /// By input and output price together: no request's mix is known beforehand.
@@ -276,8 +252,9 @@ mod tests {
         let secret = router_core::config::Secret::new("no\nheader".to_owned());
         bad.credentials = vec![vec![Credential { secret, weight: 1 }]; bad.credentials.len()];
         assert!(Engine::new(&bad, Some(&serving), now).is_err());
+        let key = serving.keys.find("abcdefghijklmnopqrstuvwxyz").unwrap();
         for n in 0..10 {
-            assert!(serving.admit_key(Some(0), now).is_ok(), "request {n}");
+            assert!(key.admit(now).is_ok(), "request {n}");
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::dispatch::decision_input;
 use crate::engine::Engine;
 use crate::error::ApiError;
 use crate::ingress::Arrival;
+use crate::keys::Key;
 use crate::worker::Shared;
 
 /// The Decision for a request as JSON, with the server's health and limits as they are.
@@ -18,7 +19,7 @@ pub(crate) fn live(
     shared: &Shared,
     engine: &Engine,
     request: &exchange::Request,
-    key: Option<usize>,
+    key: Option<&Key>,
     arrival: Arrival,
 ) -> Result<String, ApiError> {
     let board = shared.state.view(engine, arrival.seed(), arrival.received);

@@ -13,6 +13,7 @@ mod error;
 mod explain;
 mod ids;
 mod ingress;
+mod keys;
 mod respond;
 mod running;
 mod state;

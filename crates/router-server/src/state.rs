@@ -1,4 +1,4 @@
-//! The only locks: one short one per deployment, for the retry budget, for money and per client key. None is held
+//! The only locks: one short one per deployment, for the retry budget and for money. None is held
 //! across an await.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,13 +8,11 @@ use router_core::budget::{Budget, Hold};
 use router_core::compiled::{BreakerPolicy, Compiled, Limits, RetryPolicy};
 use router_core::failover::{NotAdmitted, RetryBudget};
 use router_core::health::{Ask, DeploymentHealth, Ending, HealthSnapshot, Permit};
-use router_core::limit::Limiter;
 use router_core::money::Usd;
 use router_core::select::DeploymentView;
 use router_core::time::Timestamp;
 
 use crate::engine::Engine;
-use crate::error::ApiError;
 
 /// A lock whose holder panicked is still good: every change under it is a single step of core's.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -142,44 +140,6 @@ impl State {
     /// Whether records can be written.
     pub(crate) fn spool_is_well(&self) -> bool {
         self.spool_well.load(Ordering::Relaxed)
-    }
-}
-
-/// Request rates of client keys; carried over a reload by the key's hash.
-#[derive(Debug)]
-pub(crate) struct KeyRate {
-    limiter: Mutex<Limiter>,
-}
-
-impl KeyRate {
-    /// Nothing used yet.
-    pub(crate) fn new(rpm: Option<u64>) -> Self {
-        Self { limiter: Mutex::new(Limiter::new(Limits { rpm, ..Limits::default() })) }
-    }
-
-    /// The same after a reload.
-    pub(crate) fn reconfigure(&self, rpm: Option<u64>) {
-        lock(&self.limiter).reconfigure(Limits { rpm, ..Limits::default() });
-    }
-
-    /// Takes one request.
-    ///
-    /// # Errors
-    /// 429 with when to come back.
-    pub(crate) fn take(&self, now: Timestamp) -> Result<(), ApiError> {
-        use router_core::failover::Place;
-        let mut limiter = lock(&self.limiter);
-        match limiter.enter(now, 0, Place::Now) {
-            Ok(()) => {
-                limiter.leave(now, 0, 0);
-                Ok(())
-            }
-            Err(_) => {
-                let wait = limiter.free_at(now, 0).since(now);
-                Err(ApiError::new("rate_limit_exceeded", "this key's requests per minute are spent")
-                    .retry_after(wait))
-            }
-        }
     }
 }
 

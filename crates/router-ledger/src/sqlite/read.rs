@@ -87,6 +87,7 @@ fn open_record(row: &SqliteRow) -> Result<OpenRecord, sqlx::Error> {
         provider: label(row, "provider")?,
         model: label(row, "model")?,
         key: optional_label(row, "key")?,
+        budgets: Vec::new(),
         tags,
         rule: optional_label(row, "rule")?,
         ceiling: Usd::from_nano(row.try_get("ceiling_nanousd")?),

@@ -23,6 +23,7 @@ pub(crate) fn open_record(id: u128, attempt: u32) -> OpenRecord {
         provider: "p".into(),
         model: "auto".into(),
         key: Some("bot".into()),
+        budgets: Vec::new(),
         tags: vec!["a".into(), "b \"quoted\"".into()],
         rule: None,
         ceiling: Usd::from_nano(5_000_000_000),
@@ -102,7 +103,7 @@ prop_compose! {
         LedgerRecord::Open(OpenRecord {
             request: RequestId(id), attempt, at: Timestamp::from_micros(at),
             deployment: labels[0].clone(), provider: labels[1].clone(), model: labels[2].clone(),
-            key, tags, rule: (names[0] % 2 == 0).then(|| labels[3].clone()),
+            key, budgets: Vec::new(), tags, rule: (names[0] % 2 == 0).then(|| labels[3].clone()),
             ceiling: Usd::from_nano(nano), price_version: labels[3].clone(), simulated,
         })
     }

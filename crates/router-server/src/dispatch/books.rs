@@ -71,7 +71,7 @@ impl Books {
     /// Begins.
     pub(super) fn begin(worker: &Arc<Worker>, engine: &Arc<Engine>, asked: &Asked) -> Self {
         worker.shared.metrics.request_started();
-        let key = asked.key.map(|at| &engine.compiled.keys[at]);
+        let key = asked.key.as_ref().map(|key| &key.spec);
         let request = RequestRecord {
             request: asked.arrival.id,
             at: asked.arrival.received,
@@ -141,6 +141,7 @@ impl Books {
             model: Arc::clone(&self.request.model),
             key: self.request.key.clone(),
             tags: self.key_tags.clone(),
+            budgets: Vec::new(),
             rule: self.request.rule.clone(),
             ceiling: taken.hold.amount(),
             price_version: deployment

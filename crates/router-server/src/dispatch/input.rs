@@ -7,21 +7,22 @@ use router_providers::exchange;
 
 use crate::engine::Engine;
 use crate::ingress::Arrival;
+use crate::keys::Key;
 
 /// Gathers everything a decision may look at.
 pub(crate) fn decision_input(
     engine: &Engine,
     request: &exchange::Request,
-    key: Option<usize>,
+    key: Option<&Key>,
     arrival: Arrival,
     board: Vec<DeploymentView>,
 ) -> DecisionInput {
     let envelope = request.envelope();
-    let mut attributes = attributes(engine, envelope, key, arrival);
+    let mut attributes = attributes(envelope, key, arrival);
     // Classifying costs more than all the rest of a decision: only what this one reads.
     let wanted = select::reads(&engine.compiled, &envelope.model, &envelope.options);
     let classified = engine.chain.classify(envelope, wanted, &mut attributes);
-    let key = key.map(|at| &engine.compiled.keys[at]);
+    let key = key.map(|key| &key.spec);
     DecisionInput {
         seed: arrival.seed(),
         now: arrival.received,
@@ -42,8 +43,8 @@ pub(crate) fn decision_input(
 }
 
 /// What is known without looking into the texts.
-fn attributes(engine: &Engine, envelope: &Envelope, key: Option<usize>, arrival: Arrival) -> Attributes {
-    let key = key.map(|at| &engine.compiled.keys[at]);
+fn attributes(envelope: &Envelope, key: Option<&Key>, arrival: Arrival) -> Attributes {
+    let key = key.map(|key| &key.spec);
     let mut tags = envelope.options.tags.clone();
     tags.extend(key.iter().flat_map(|k| k.tags.iter().map(ToString::to_string)));
     Attributes {

@@ -1,63 +1,40 @@
 //! Who is it, may it: client keys by hash, and what is refused while there are none.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
-use router_core::compiled::ClientKey;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 use crate::error::ApiError;
+use crate::keys::{Key, KeyTable};
 
 /// Headers a client key may come in, beside `Authorization: Bearer`.
 const KEY_HEADERS: [&str; 4] = ["x-api-key", "api-key", "x-goog-api-key", "x-litellm-api-key"];
 /// Headers that show that a proxy stands between the client and us.
 const FORWARDING_HEADERS: [&str; 3] = ["forwarded", "x-forwarded-for", "x-real-ip"];
 
-/// Client keys, sorted by hash: found by its first bytes, accepted by comparing all of it in constant time.
-#[derive(Debug)]
-pub(crate) struct KeyTable {
-    by_hash: Vec<([u8; 32], usize)>,
-}
-
-impl KeyTable {
-    /// From the keys of a configuration, in their order.
-    pub(crate) fn new(keys: &[ClientKey]) -> Self {
-        let mut by_hash: Vec<_> = keys.iter().enumerate().map(|(at, key)| (key.sha256, at)).collect();
-        by_hash.sort_unstable();
-        Self { by_hash }
+/// Which key this request carries; `None` when none are configured.
+///
+/// # Errors
+/// 401 without a known key; without keys 403 for what a browser or a proxy may have sent.
+pub(crate) fn authenticate(
+    keys: &KeyTable,
+    headers: &HeaderMap,
+    query: Option<&str>,
+) -> Result<Option<Arc<Key>>, ApiError> {
+    if keys.is_empty() {
+        return only_local(headers, "keys").map(|()| None);
     }
-
-    /// Which key this request carries; `None` when none are configured.
-    ///
-    /// # Errors
-    /// 401 without a known key; without keys 403 for what a browser or a proxy may have sent.
-    pub(crate) fn authenticate(
-        &self,
-        headers: &HeaderMap,
-        query: Option<&str>,
-    ) -> Result<Option<usize>, ApiError> {
-        if self.by_hash.is_empty() {
-            return only_local(headers, "keys").map(|()| None);
-        }
-        let mut given = presented(headers, query).peekable();
-        if given.peek().is_none() {
-            let text = "no api key: send it as \"authorization: Bearer ...\"";
-            return Err(ApiError::new("invalid_api_key", text));
-        }
-        given
-            .find_map(|secret| self.find(&secret))
-            .map(Some)
-            .ok_or_else(|| ApiError::new("invalid_api_key", "this api key is not known here"))
+    let mut given = presented(headers, query).peekable();
+    if given.peek().is_none() {
+        let text = "no api key: send it as \"authorization: Bearer ...\"";
+        return Err(ApiError::new("invalid_api_key", text));
     }
-
-    fn find(&self, secret: &str) -> Option<usize> {
-        let hash: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
-        let from = self.by_hash.partition_point(|(known, _)| known[..8] < hash[..8]);
-        let same_start = self.by_hash[from..].iter().take_while(|(known, _)| known[..8] == hash[..8]);
-        same_start.filter(|(known, _)| known.ct_eq(&hash).into()).map(|(_, at)| *at).next()
-    }
+    given
+        .find_map(|secret| keys.find(&secret))
+        .map(|key| Some(Arc::clone(key)))
+        .ok_or_else(|| ApiError::new("invalid_api_key", "this api key is not known here"))
 }
 
 /// Every key a request carries, in the order they count: an SDK that must send some key in its own header may carry ours
@@ -131,7 +108,8 @@ pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use router_core::compiled::ClientKey;
+    use sha2::{Digest, Sha256};
 
     use super::*;
 
@@ -142,17 +120,16 @@ mod tests {
     fn table(secrets: &[&str]) -> KeyTable {
         let keys: Vec<_> = secrets
             .iter()
-            .map(|secret| ClientKey {
-                name: Arc::from(*secret),
-                sha256: Sha256::digest(secret.as_bytes()).into(),
-                owner: None,
-                tags: Vec::new(),
-                models: Vec::new(),
-                regions: Vec::new(),
-                rpm: None,
+            .map(|secret| {
+                let key = ClientKey { name: Arc::from(*secret), ..ClientKey::default() };
+                (Sha256::digest(secret.as_bytes()).into(), Arc::new(key))
             })
             .collect();
-        KeyTable::new(&keys)
+        KeyTable::new(&keys, None)
+    }
+
+    fn name(keys: &KeyTable, headers: &HeaderMap, query: Option<&str>) -> String {
+        authenticate(keys, headers, query).unwrap().unwrap().spec.name.to_string()
     }
 
     #[test]
@@ -166,11 +143,11 @@ mod tests {
             ("x-litellm-api-key", "two"),
             ("x-litellm-api-key", "Bearer two"),
         ] {
-            assert_eq!(keys.authenticate(&headers(&[header]), None), Ok(Some(1)), "{header:?}");
+            assert_eq!(name(&keys, &headers(&[header]), None), "two", "{header:?}");
         }
         let beside_another = headers(&[("authorization", "Bearer sk-dummy"), ("x-api-key", "two")]);
-        assert_eq!(keys.authenticate(&beside_another, None), Ok(Some(1)));
-        assert_eq!(keys.authenticate(&headers(&[]), Some("alt=sse&key=thre%65")), Ok(Some(2)));
+        assert_eq!(name(&keys, &beside_another, None), "two");
+        assert_eq!(name(&keys, &headers(&[]), Some("alt=sse&key=thre%65")), "three");
     }
 
     #[test]
@@ -182,7 +159,7 @@ mod tests {
             &[("authorization", "Basic one")],
             &[("x-api-key", "")],
         ] {
-            let error = keys.authenticate(&headers(given), None).unwrap_err();
+            let error = authenticate(&keys, &headers(given), None).unwrap_err();
             assert_eq!((error.status.as_u16(), error.code), (401, "invalid_api_key"), "{given:?}");
             assert!(!error.message.contains("on\""));
         }
@@ -194,7 +171,7 @@ mod tests {
         for good in
             [&[("host", "127.0.0.1:4000")][..], &[("host", "localhost")], &[("host", "[::1]:4000")], &[]]
         {
-            assert_eq!(open.authenticate(&headers(good), None), Ok(None), "{good:?}");
+            assert!(authenticate(&open, &headers(good), None).unwrap().is_none(), "{good:?}");
         }
         for bad in [
             ("origin", "http://evil.example"),
@@ -202,7 +179,7 @@ mod tests {
             ("x-forwarded-for", "10.0.0.1"),
         ] {
             assert_eq!(
-                open.authenticate(&headers(&[bad]), None).unwrap_err().status.as_u16(),
+                authenticate(&open, &headers(&[bad]), None).unwrap_err().status.as_u16(),
                 403,
                 "{bad:?}"
             );

@@ -20,6 +20,7 @@ use crate::dispatch;
 use crate::engine::Engine;
 use crate::error::ApiError;
 use crate::explain;
+use crate::keys::Key;
 use crate::respond;
 use crate::stream::Body;
 use crate::worker::Worker;
@@ -134,20 +135,22 @@ async fn serve(
         Route::Ready => return Ok(respond::ready(&worker.shared, &engine)),
         _ => {}
     }
-    let key = engine.key_table.authenticate(&head.headers, head.uri.query())?;
+    let key = auth::authenticate(&engine.keys, &head.headers, head.uri.query())?;
     match route {
-        Route::Models => Ok(respond::json(StatusCode::OK, engine.models_json(key))),
-        Route::Model => match engine.model_json(key, &id) {
+        Route::Models => Ok(respond::json(StatusCode::OK, engine.models_json(key.as_deref()))),
+        Route::Model => match engine.model_json(key.as_deref(), &id) {
             Some(text) => Ok(respond::json(StatusCode::OK, text)),
             None => Err(ApiError::new("model_not_found", format!("there is no model \"{id}\""))),
         },
         Route::Explain => {
             let (request, _) = scanned(worker, arrival, head, body).await?;
-            let text = explain::live(&worker.shared, &engine, &request, key, arrival)?;
+            let text = explain::live(&worker.shared, &engine, &request, key.as_deref(), arrival)?;
             Ok(respond::json(StatusCode::OK, text))
         }
         Route::Chat => {
-            engine.admit_key(key, arrival.received)?;
+            if let Some(key) = &key {
+                key.admit(arrival.received)?;
+            }
             let (request, body_time) = scanned(worker, arrival, head, body).await?;
             let (request, client_request_id) = (Arc::new(request), client_id(head));
             chat(worker, engine, Asked { arrival, request, key, client_request_id, body_time }).await
@@ -192,8 +195,8 @@ pub(crate) struct Asked {
     pub(crate) arrival: Arrival,
     /// The request.
     pub(crate) request: Arc<exchange::Request>,
-    /// Index of the client key, if keys are configured.
-    pub(crate) key: Option<usize>,
+    /// The client key, if there are keys.
+    pub(crate) key: Option<Arc<Key>>,
     /// The client's own id of the request.
     pub(crate) client_request_id: Option<Arc<str>>,
     /// How long the client took to send the body.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::compiled::ClientKey;
+use crate::compiled::{ClientKey, Limits};
 use crate::config::check::Report;
 use crate::config::check::names::Names;
 use crate::config::{File, NoteKind, file};
@@ -13,7 +13,7 @@ use crate::config::{File, NoteKind, file};
 /// A secret shorter than this can be guessed.
 const SHORT_SECRET: usize = 16;
 
-pub(super) fn keys(file: &File, names: &Names<'_>, report: &mut Report) -> Vec<ClientKey> {
+pub(super) fn keys(file: &File, names: &Names<'_>, report: &mut Report) -> Vec<([u8; 32], Arc<ClientKey>)> {
     let (mut keys, mut seen_names, mut seen_hashes) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     for (at, written) in file.keys.iter().enumerate() {
         let path = format!("keys[{at}]");
@@ -36,15 +36,16 @@ pub(super) fn keys(file: &File, names: &Names<'_>, report: &mut Report) -> Vec<C
         if !seen_hashes.insert(sha256) {
             report.problem(&path, "has the secret of an earlier key");
         }
-        keys.push(ClientKey {
+        let key = ClientKey {
             name: written.name.as_str().into(),
-            sha256,
             owner: written.owner.as_deref().map(Into::into),
             tags: written.tags.iter().map(|tag| Arc::from(tag.as_str())).collect(),
             models: written.models.clone(),
             regions: written.regions.clone(),
-            rpm: written.rpm,
-        });
+            limits: Limits { rpm: written.rpm, ..Limits::default() },
+            ..ClientKey::default()
+        };
+        keys.push((sha256, Arc::new(key)));
     }
     keys
 }

@@ -1,9 +1,13 @@
 //! Budget arithmetic on a value: money held for attempts under way, money settled, and what is left (DESIGN D8). Where
 //! budgets live, who counts on which and how they are shared between processes is not here.
 
+mod period;
+
 use serde::{Deserialize, Serialize};
 
 use crate::money::Usd;
+
+pub use period::{BudgetUse, Period};
 
 /// Money of one budget in one period.
 ///
