@@ -65,7 +65,8 @@ impl Cell {
     }
 
     fn ban(&self) -> Option<Ban> {
-        (self.alternative == Alternative::Forbidden).then(|| BANS[self.number % BANS.len()])
+        (self.alternative == Alternative::Forbidden)
+            .then(|| BANS[self.number / ALTERNATIVES.len() % BANS.len()])
     }
 
     /// Where it stands in the matrix.
@@ -165,7 +166,7 @@ fn ask(cell: &Cell, server: &Server) -> (Answer, Duration) {
 fn parts(cell: &Cell) -> Vec<(String, Part)> {
     let (row, wire, mode) = (cell.row, cell.wire, cell.mode);
     let primary = Part { wire, fault: row.fault, speech: row.faulty_speech(mode) };
-    let other = Part { wire, fault: Fault::None, speech: row.speech(mode) };
+    let other = Part { wire: cell.alternative.wire(wire), fault: Fault::None, speech: row.speech(mode) };
     let mut parts = vec![(cell.primary(), primary)];
     if cell.alternative != Alternative::None {
         parts.push((cell.other(), other));
@@ -194,9 +195,7 @@ fn config(cells: &[Cell], stage: &Stage, parts: &BTreeMap<String, Part>) -> Valu
         .map(|cell| {
             let name = |model: String| format!("{model}/{model}");
             let mut own = vec![name(cell.primary())];
-            if cell.alternative == Alternative::Healthy
-                || matches!(cell.ban(), Some(Ban::Request | Ban::Key))
-            {
+            if cell.alternative.may_answer() || matches!(cell.ban(), Some(Ban::Request | Ban::Key)) {
                 own.push(name(cell.other()));
             }
             (format!("c{}", cell.number), json!({ "deployments": own, "strategy": "priority" }))
@@ -210,7 +209,8 @@ fn config(cells: &[Cell], stage: &Stage, parts: &BTreeMap<String, Part>) -> Valu
         "keys": [{ "name": "free", "secret": "sk-free" }, { "name": "bound", "secret": "sk-bound", "regions": ["eu"] }],
         "reliability": {
             "time_limits": { "connect_ms": PATIENT_MS, "first_byte_ms": COMMON_MS, "answer_ms": COMMON_MS,
-                "idle_ms": COMMON_MS, "deadline_ms": 60_000 },
+                "idle_ms": COMMON_MS, "deadline_ms": 20_000 },
+            "breaker": { "cooldown_secs": 600 },
             // The storm is another test's matter: here each request may repeat.
             "retries": { "attempts": ATTEMPTS, "per_sec": 10_000, "backoff_base_ms": 5, "backoff_cap_ms": 20 }
         }
@@ -222,7 +222,7 @@ fn deployments(cell: &Cell) -> Vec<Value> {
     let one = |(name, part): (String, Part)| {
         let silent = cell.row.silent && part.fault != Fault::None;
         let reasons = matches!(part.fault, Fault::SlowStart(_));
-        let prefills = part.fault == Fault::None && cell.wire == Wire::Anthropic;
+        let prefills = part.fault == Fault::None && part.wire == Wire::Anthropic;
         let mut capabilities = CAPABILITIES.to_vec();
         capabilities.extend(reasons.then_some("reasoning"));
         capabilities.extend(prefills.then_some("prefill"));

@@ -4,7 +4,7 @@ use router_tests::prices::nanousd;
 use router_tests::upstream::{Ending, Fault};
 
 use super::cells::{ATTEMPTS, Came, PRICE, SILENT_MS};
-use super::rows::{Alternative, Health, Mode};
+use super::rows::{Health, Mode};
 
 /// Far longer than a busy machine needs beyond the limits.
 const SLACK_MS: u128 = 20_000;
@@ -23,11 +23,12 @@ pub(super) enum Fate {
 /// What must end this one.
 pub(super) fn fate(came: &Came) -> Fate {
     let (row, mode) = (came.cell.row, came.cell.mode);
+    // A part of a call that was shown cannot be taken back.
     let hopeless = row.fault == Fault::CutInCall;
-    match (row.kind(mode), came.cell.alternative) {
-        (None, _) => Fate::Own,
-        (Some(_), Alternative::Healthy) if !hopeless => Fate::Other,
-        _ => Fate::Error,
+    match row.kind(mode) {
+        None => Fate::Own,
+        Some(_) if came.cell.alternative.may_answer() && !hopeless => Fate::Other,
+        Some(_) => Fate::Error,
     }
 }
 
@@ -148,7 +149,9 @@ fn money(came: &Came, fate: Fate, expect: Expect<'_>) {
         let cost = i128::from(row.cost_nanousd);
         let right = match row.failure {
             None => Some(cost) == due.next() && !row.estimated,
-            Some(_) if came.cell.row.billed => cost > 0 && cost <= row.ceiling_nanousd.into() && row.estimated,
+            Some(_) if came.cell.row.billed => {
+                cost > 0 && cost <= row.ceiling_nanousd.into() && row.estimated
+            }
             Some(_) => cost == 0 && !row.estimated,
         };
         expect(right, format!("booked {row:?}"));

@@ -32,14 +32,29 @@ pub(super) enum Turn {
 pub(super) enum Alternative {
     /// A healthy one.
     Healthy,
+    /// A healthy one that speaks another wire format.
+    Foreign,
     /// A healthy one that must not answer.
     Forbidden,
     /// Nobody.
     None,
 }
 
-pub(super) const ALTERNATIVES: [Alternative; 3] =
-    [Alternative::Healthy, Alternative::Forbidden, Alternative::None];
+pub(super) const ALTERNATIVES: [Alternative; 4] =
+    [Alternative::Healthy, Alternative::Foreign, Alternative::Forbidden, Alternative::None];
+
+impl Alternative {
+    /// Somebody else may answer.
+    pub(super) fn may_answer(self) -> bool {
+        matches!(self, Self::Healthy | Self::Foreign)
+    }
+
+    /// The wire format it speaks, beside a faulty deployment that speaks this one.
+    pub(super) fn wire(self, primary: Wire) -> Wire {
+        let next = WIRES.iter().cycle().skip_while(|wire| **wire != primary).nth(1).copied();
+        next.filter(|_| self == Self::Foreign).unwrap_or(primary)
+    }
+}
 
 /// What health records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +142,7 @@ pub(super) const ROWS: [Row; 30] = [
     Row { name: "error in 200", fault: Fault::ErrorInside, ..FAILS },
     Row { name: "cut at word 8", fault: Fault::Cut, ..BREAKS },
     Row { name: "cut in a tool call", fault: Fault::CutInCall, ..BREAKS },
-    Row { name: "clean end without finish", fault: Fault::EarlyEnd, fails: ["bad_reply", "truncated"], ..BREAKS },
+    Row { name: "clean end without finish", fault: Fault::EarlyEnd, ..BREAKS },
     Row { name: "stall", fault: Fault::Stall, fails: ["timeout", "stalled"], silent: true, ..BREAKS },
     Row { name: "trickle", fault: Fault::Trickle, fails: ["timeout", "stalled"], silent: true, ..BREAKS },
     Row { name: "garbage", fault: Fault::Garbage, ..UNUSABLE },

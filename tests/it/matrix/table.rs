@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::cells::{Came, PRICE};
 use super::judge::{Fate, fate};
-use super::rows::{Alternative, MODES, Mode, ROWS};
+use super::rows::{MODES, Mode, ROWS};
 
 /// Prints a line per fault, in Markdown.
 pub(super) fn print(all: &[Came]) {
@@ -14,23 +14,22 @@ pub(super) fn print(all: &[Came]) {
     );
     println!("|---|---|---|---|---|---|");
     for row in &ROWS {
-        let of = |alternative: Alternative| {
-            all.iter().filter(move |came| came.cell.row.name == row.name && came.cell.alternative == alternative)
-        };
-        let kinds: BTreeSet<_> = of(Alternative::Healthy).flat_map(|came| &came.attempts).map(outcome).collect();
+        let answered =
+            || all.iter().filter(|came| came.cell.row.name == row.name && came.cell.alternative.may_answer());
+        let kinds: BTreeSet<_> = answered().flat_map(|came| &came.attempts).map(outcome).collect();
         let kinds: Vec<_> = kinds.into_iter().filter(|kind| *kind != "success").collect();
         let extra = MODES.map(|mode| {
-            let mine = median(of(Alternative::Healthy).filter(|came| came.cell.mode == mode));
+            let mine = median(answered().filter(|came| came.cell.mode == mode));
             let base = median(all.iter().filter(|came| is_base(came, mode)));
             mine.map_or("-".into(), |mine| format!("{:.1}", millis(mine) - base.map_or(0.0, millis)))
         });
-        let failed = of(Alternative::Healthy).flat_map(|came| &came.attempts).filter(|a| a.failure.is_some());
+        let failed = answered().flat_map(|came| &came.attempts).filter(|a| a.failure.is_some());
         let booked = match failed.map(|attempt| attempt.cost_nanousd).max() {
             None => "-",
             Some(0) => "0",
             Some(_) => "estimated",
         };
-        let alone = |came: &&Came| came.cell.alternative != Alternative::Healthy;
+        let alone = |came: &&Came| !came.cell.alternative.may_answer();
         let alone: Vec<_> = all.iter().filter(|came| came.cell.row.name == row.name).filter(alone).collect();
         let calls: BTreeSet<_> = alone.iter().map(|came| came.attempts.len().to_string()).collect();
         let seen: BTreeSet<_> = alone.iter().map(|came| seen(came)).collect();

@@ -54,7 +54,8 @@ pub(super) fn head(status: u16, content_type: &str, more: &str, framing: Framing
         Framing::Length(length) => format!("content-length: {length}"),
         Framing::Chunked => "transfer-encoding: chunked".into(),
     };
-    format!("HTTP/1.1 {status} Scripted\r\ncontent-type: {content_type}\r\n{more}{framing}\r\n\r\n").into_bytes()
+    format!("HTTP/1.1 {status} Scripted\r\ncontent-type: {content_type}\r\n{more}{framing}\r\n\r\n")
+        .into_bytes()
 }
 
 /// What the first bytes of a connection are.
@@ -119,7 +120,8 @@ fn parse(head: &[u8]) -> Option<(Parts, bool, usize)> {
 fn unchunked(mut body: &[u8]) -> Vec<u8> {
     let mut whole = Vec::new();
     while let Some(at) = body.windows(2).position(|two| two == b"\r\n") {
-        let size = std::str::from_utf8(&body[..at]).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
+        let size =
+            std::str::from_utf8(&body[..at]).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
         let Some(size) = size.filter(|size| *size > 0 && at + 4 + size <= body.len()) else { break };
         whole.extend_from_slice(&body[at + 2..at + 2 + size]);
         body = &body[at + 4 + size..];

@@ -142,15 +142,16 @@ impl State {
 }
 
 /// What a part says to a call: after what it is shown to have been said already, it goes on from there. Told to in words
-/// (its last message is not the answer's own beginning), it repeats the last two words, as models do.
+/// (its last message is not the answer's own beginning), it repeats the last four words, as models do.
 fn said_to(part: &Part, call: &Call) -> Speech {
     let speech = part.speech;
     let beginning = |words: u32| Speech { to: words, ..speech }.text();
     let shown = (1..=speech.to).rev().find(|words| call.text.contains(beginning(*words).trim_end()));
     let Some(shown) = shown else { return speech };
-    let last = call.body["messages"].as_array().or(call.body["contents"].as_array()).and_then(|all| all.last());
+    let last =
+        call.body["messages"].as_array().or(call.body["contents"].as_array()).and_then(|all| all.last());
     let role = last.and_then(|message| message["role"].as_str()).unwrap_or_default();
     let goes_on = ["assistant", "model"].contains(&role);
-    let from = if goes_on { shown } else { shown.saturating_sub(2) };
+    let from = if goes_on { shown } else { shown.saturating_sub(4) };
     Speech { from, tokens: speech.to - from, ..speech }
 }
