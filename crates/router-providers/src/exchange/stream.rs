@@ -24,7 +24,8 @@ use crate::transport::ByteStream;
 /// Longest event taken: an image in a delta fits.
 const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
 
-/// Most bytes held while nothing is visible yet; pings and headers of a stream are far below.
+/// Most bytes held while nothing is visible yet: what comes first is what matters, the role and identity of the answer. Of a
+/// model that reasons unseen for minutes, with an empty delta for each token, the rest is dropped.
 const MAX_INVISIBLE_BYTES: usize = 1024 * 1024;
 
 /// What one read brought.
@@ -224,9 +225,6 @@ impl StreamReply {
             let Some(event) = event else { break };
             self.event(event)?;
         }
-        if !self.visible && self.held.len() > MAX_INVISIBLE_BYTES {
-            return Err(Fault::new(FailureKind::BadReply, "the stream is long and shows nothing"));
-        }
         Ok(())
     }
 
@@ -262,7 +260,9 @@ impl StreamReply {
             self.visible = true;
             self.first_seen = Some(seen);
         }
-        self.held.push(brought.bytes);
+        if self.visible || self.held.len() + brought.bytes.len() <= MAX_INVISIBLE_BYTES {
+            self.held.push(brought.bytes);
+        }
     }
 
     /// The bytes are over, or the terminal event came.

@@ -18,7 +18,7 @@ fn quote(text: &str) -> String {
 }
 
 /// A stream of this dialect: some reasoning, the pieces, why it ended, usage of 7 and 11.
-fn stream_of(dialect: DialectId, pieces: &[&str], finish: &str) -> String {
+pub(super) fn stream_of(dialect: DialectId, pieces: &[&str], finish: &str) -> String {
     let mut out = String::new();
     match dialect {
         DialectId::OpenaiChat => {
@@ -85,7 +85,7 @@ fn stream_of(dialect: DialectId, pieces: &[&str], finish: &str) -> String {
     out
 }
 
-fn target(dialect: DialectId, prefill: bool) -> Arc<Target> {
+pub(super) fn target(dialect: DialectId, prefill: bool) -> Arc<Target> {
     target_at(None, dialect, if prefill { Capabilities::PREFILL } else { Capabilities::empty() })
 }
 
@@ -182,7 +182,7 @@ fn continuation(cut: &Cut, prefill: bool, variant: usize) -> String {
     text[from..].to_owned()
 }
 
-const DIALECTS: [DialectId; 3] = [DialectId::OpenaiChat, DialectId::Anthropic, DialectId::Gemini];
+pub(super) const DIALECTS: [DialectId; 3] = [DialectId::OpenaiChat, DialectId::Anthropic, DialectId::Gemini];
 
 #[tokio::test]
 async fn a_stream_cut_at_any_byte_is_one_answer() {
@@ -195,7 +195,7 @@ async fn a_stream_cut_at_any_byte_is_one_answer() {
             upstream.chunks = vec![Bytes::copy_from_slice(&whole[..cut_at])];
             // A reset or a clean end of the bytes; in one piece or in many.
             upstream.breaks = cut_at % 2 == 0;
-            if cut_at % 3 == 0 {
+            if cut_at % 11 == 0 {
                 upstream = upstream.bytewise();
             }
             let got = attempt(&upstream, at(&to, ASK_USAGE, None)).await;
