@@ -142,7 +142,7 @@ impl State {
 }
 
 /// What a part says to a call: after what it is shown to have been said already, it goes on from there. Told to in words
-/// (its last message is not the answer's own beginning), it repeats the last four words, as models do.
+/// (its last message is not the answer's own beginning), it repeats the last five words, as models do.
 fn said_to(part: &Part, call: &Call) -> Speech {
     let speech = part.speech;
     let beginning = |words: u32| Speech { to: words, ..speech }.text();
@@ -152,6 +152,6 @@ fn said_to(part: &Part, call: &Call) -> Speech {
         call.body["messages"].as_array().or(call.body["contents"].as_array()).and_then(|all| all.last());
     let role = last.and_then(|message| message["role"].as_str()).unwrap_or_default();
     let goes_on = ["assistant", "model"].contains(&role);
-    let from = if goes_on { shown } else { shown.saturating_sub(4) };
+    let from = if goes_on { shown } else { shown.saturating_sub(5) };
     Speech { from, tokens: speech.to - from, ..speech }
 }
