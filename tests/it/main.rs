@@ -15,6 +15,7 @@ mod defaults;
 mod drain;
 mod keys;
 mod kill9;
+mod matrix;
 mod reload;
 mod run500;
 mod seed_cases;

@@ -3,7 +3,10 @@
 
 mod answer;
 mod check;
+mod fault;
+mod raw;
 mod serve;
+mod stage;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +15,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::watch;
+
+pub use answer::Speech;
+pub use fault::Fault;
+pub use stage::{Part, Stage};
 
 /// A wire format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +76,7 @@ impl Call {
 
 /// The text of an answer of so many words.
 pub fn said(words: u32) -> String {
-    answer::text(words)
+    Speech::words(words).text()
 }
 
 /// How a call ended, as the upstream saw it.
