@@ -280,6 +280,32 @@ fn slips_in_meaning_are_refused_with_their_path() {
             r#"{"keys": [{"name": "a", "secret": "0123456789abcdef", "models": ["auto", "best", "acme", "big", "bag"]}]}"#,
             &["keys[0].models[4]~\"bag\""],
         ),
+        (
+            r#"{"keys": [{"name": "a", "secret": "0123456789abcdef", "budget_usd": 0},
+                {"name": "b", "secret": "0123456789abcdeg", "period": "day"}]}"#,
+            &["keys[0].budget_usd~above zero", "keys[1].period~no `budget_usd`"],
+        ),
+        (
+            r#"{"budgets": [{"name": "b", "limit_usd": 1, "alert_at": [0.5, 0]}, {"name": "b", "limit_usd": 0},
+                {"name": " ", "limit_usd": 1}, {"name": "key:x", "limit_usd": 1}]}"#,
+            &[
+                "budgets[0].alert_at[1]~0 is not a share",
+                "budgets[1].limit_usd~above zero",
+                "budgets[1].name~earlier budget",
+                "budgets[2].name~empty",
+                "budgets[3].name~keys' own",
+            ],
+        ),
+        (
+            r#"{"budgets": [{"name": "b", "limit_usd": 1, "match": {"team": "x"}}]}"#,
+            &["budgets[0].match.team"],
+        ),
+        (r#"{"budgets": [{"name": "b", "limit_usd": 1, "alert_at": [0.5, 1.5]}]}"#, &["budgets[0].alert_at[1]~1.5"]),
+        (r#"{"budgets": [{"name": "b", "limit_usd": 1, "period": "year"}]}"#, &["budgets[0].period"]),
+        (
+            r#"{"webhooks": [{"url": "ftp://x.test"}, {"url": "https://u:p@x.test/"}, {"url": "http://"}]}"#,
+            &["webhooks[0].url", "webhooks[1].url", "webhooks[2].url"],
+        ),
     ] {
         refused(patch, expected);
     }
@@ -288,10 +314,6 @@ fn slips_in_meaning_are_refused_with_their_path() {
 #[test]
 fn what_is_not_there_yet_is_refused_by_name() {
     for (patch, path) in [
-        (
-            r#"{"budgets": [{"name": "b", "match": {"tag": "t"}, "limit_usd": 1, "period": "month"}]}"#,
-            "budgets",
-        ),
         (r#"{"reliability": {"hedging": {"enabled": true}}}"#, "reliability.hedging.enabled"),
         (r#"{"ledger": {"url": "postgres://u:p@h/d"}}"#, "ledger.url"),
         (r#"{"models": {"best": {"strategy": "least_busy"}}}"#, "models.best.strategy"),
@@ -309,7 +331,6 @@ fn what_is_not_there_yet_is_refused_by_name() {
         (r#"{"passthrough": [{"provider": "acme", "routes": ["/x"]}]}"#, "passthrough"),
         (r#"{"server": {"fetch_images": ["x.test"]}}"#, "server.fetch_images"),
         (r#"{"server": {"compat": ["litellm"]}}"#, "server.compat"),
-        (r#"{"keys": [{"name": "a", "secret": "0123456789abcdef", "budget_usd": 5}]}"#, "keys[0].budget_usd"),
         (r#"{"keys": [{"name": "a", "secret": "0123456789abcdef", "tpm": 5}]}"#, "keys[0].tpm"),
     ] {
         refused(patch, &[&format!("{path}~not available in this version")]);
@@ -577,9 +598,11 @@ fn full() -> Value {
             "breaker": { "enabled": false, "window_secs": 11, "error_rate": 0.5, "min_requests": 1, "min_failures": 1,
                 "consecutive": 1, "cooldown_secs": 1, "max_cooldown_secs": 9, "ramp_step_secs": 1 },
             "rescue": { "enabled": false }, "hedging": { "enabled": false } },
-        "budgets": [],
+        "budgets": [{ "name": "b", "match": { "key": "k", "owner": "o", "tag": "x", "model": "m", "provider": "mine",
+            "deployment": "mine/x" }, "limit_usd": 1, "period": "day", "alert_at": [0.5], "when_low": "refuse" }],
+        "webhooks": [{ "url": "https://hooks.test/x", "events": ["budget_alert"] }],
         "keys": [{ "name": "k", "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-                "owner": "o", "tags": ["x"], "models": ["m"], "regions": ["eu"], "rpm": 5 },
+                "owner": "o", "tags": ["x"], "models": ["m"], "regions": ["eu"], "rpm": 5, "budget_usd": 5, "period": "week" },
             { "name": "l", "secret": "0123456789abcdef" }],
         "classifier": { "record": "read" },
         "passthrough": []
@@ -587,17 +610,9 @@ fn full() -> Value {
 }
 
 /// Not there yet: refused as soon as they are used, so there is nothing that could read them.
-const POSTPONED: [&str; 6] =
-    ["Budget", "Passthrough", "Split", "Arm", "Hedging.max_extra_cost_percent", "Use.split"];
-const REFUSED_BY_NAME: [&str; 7] = [
-    "Classifier.examples",
-    "Classifier.model_dir",
-    "Key.tpm",
-    "Key.concurrency",
-    "Key.budget_usd",
-    "Key.period",
-    "Key.expires",
-];
+const POSTPONED: [&str; 5] = ["Passthrough", "Split", "Arm", "Hedging.max_extra_cost_percent", "Use.split"];
+const REFUSED_BY_NAME: [&str; 5] =
+    ["Classifier.examples", "Classifier.model_dir", "Key.tpm", "Key.concurrency", "Key.expires"];
 
 /// Every member that occurs in a value, by the name of its type in the schema.
 fn members(value: &Value, schema: &Value, root: &Value, name: &str, found: &mut BTreeSet<String>) {
@@ -665,7 +680,8 @@ fn every_value_that_can_be_configured_makes_a_difference() {
         Ok(checked) => {
             let exposed: Vec<_> = checked.credentials.iter().flatten().map(|c| c.secret.expose()).collect();
             let admin = checked.server.admin_key.as_ref().map(|k| k.expose().to_owned());
-            let text = format!("{checked:?} {exposed:?} {admin:?}");
+            let hooks: Vec<_> = checked.webhooks.iter().map(|hook| hook.url.expose()).collect();
+            let text = format!("{checked:?} {exposed:?} {admin:?} {hooks:?}");
             text.replace(&*checked.compiled.config_hash, "")
         }
         Err(problems) => format!("{problems:?}"),

@@ -9,7 +9,6 @@ pub(super) const NOT_AVAILABLE: &str = "not available in this version";
 pub(super) fn check(file: &File, report: &mut Report) {
     let classifier = &file.classifier;
     let mut refused: Vec<(bool, String)> = vec![
-        (!file.budgets.is_empty(), "budgets".into()),
         (file.reliability.hedging.enabled, "reliability.hedging.enabled".into()),
         (!file.passthrough.is_empty(), "passthrough".into()),
         (!file.server.fetch_images.is_empty(), "server.fetch_images".into()),
@@ -30,8 +29,6 @@ pub(super) fn check(file: &File, report: &mut Report) {
         for (given, name) in [
             (key.tpm.is_some(), "tpm"),
             (key.concurrency.is_some(), "concurrency"),
-            (key.budget_usd.is_some(), "budget_usd"),
-            (key.period.is_some(), "period"),
             (key.expires.is_some(), "expires"),
         ] {
             refused.push((given, format!("keys[{at}].{name}")));

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::compiled::{ClientKey, Limits};
-use crate::config::check::Report;
 use crate::config::check::names::Names;
+use crate::config::check::{Report, budget};
 use crate::config::{File, NoteKind, file};
 
 /// A secret shorter than this can be guessed.
@@ -43,6 +43,7 @@ pub(super) fn keys(file: &File, names: &Names<'_>, report: &mut Report) -> Vec<(
             models: written.models.clone(),
             regions: written.regions.clone(),
             limits: Limits { rpm: written.rpm, ..Limits::default() },
+            budget: budget::of_key(written, &path, report),
             ..ClientKey::default()
         };
         keys.push((sha256, Arc::new(key)));

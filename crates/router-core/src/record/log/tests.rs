@@ -75,6 +75,7 @@ fn compiled() -> Compiled {
             },
         },
         keys: Vec::new(),
+        budgets: Vec::new(),
     }
 }
 
