@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::budget::{BudgetPolicy, Match};
-use crate::compiled::KeyBudget;
 use crate::config::check::Report;
 use crate::config::check::deployment::Fleet;
 use crate::config::file::{self, Webhook, WebhookEvent};
@@ -13,16 +12,6 @@ use crate::money::Usd;
 
 /// What a key's own budget is called: no other may begin like that.
 const OF_KEY: &str = "key:";
-
-/// The own budget of a key.
-pub(super) fn of_key(key: &file::Key, path: &str, report: &mut Report) -> Option<KeyBudget> {
-    if let (None, Some(_)) = (key.budget_usd, key.period) {
-        report.problem(format!("{path}.period"), "is the period of a budget, and there is no `budget_usd`");
-    }
-    let limit = key.budget_usd?;
-    positive(limit, format!("{path}.budget_usd"), report);
-    Some(KeyBudget { limit, period: key.period.unwrap_or_default() })
-}
 
 pub(super) fn budgets(file: &File, fleet: &Fleet, report: &mut Report) -> Vec<Arc<BudgetPolicy>> {
     let mut seen = BTreeSet::new();

@@ -16,7 +16,6 @@ pub(super) fn check(file: &File, report: &mut Report) {
         (classifier.record != Record::Read, "classifier.record".into()),
         (classifier.examples.is_some(), "classifier.examples".into()),
         (classifier.model_dir.is_some(), "classifier.model_dir".into()),
-        (file.ledger.url.starts_with("postgres"), "ledger.url".into()),
     ];
     for (at, rule) in file.rules.iter().enumerate() {
         refused.push((rule.then.split.is_some(), format!("rules[{at}].use.split")));
@@ -24,15 +23,6 @@ pub(super) fn check(file: &File, report: &mut Report) {
     }
     for (name, model) in &file.models {
         refused.push((later(model.strategy), format!("models.{name}.strategy")));
-    }
-    for (at, key) in file.keys.iter().enumerate() {
-        for (given, name) in [
-            (key.tpm.is_some(), "tpm"),
-            (key.concurrency.is_some(), "concurrency"),
-            (key.expires.is_some(), "expires"),
-        ] {
-            refused.push((given, format!("keys[{at}].{name}")));
-        }
     }
     for (_, path) in refused.into_iter().filter(|(given, _)| *given) {
         report.problem(path, NOT_AVAILABLE);

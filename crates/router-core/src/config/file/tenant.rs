@@ -26,25 +26,31 @@ pub struct Key {
     pub tags: Vec<String>,
     /// What it may ask for and be answered by. Default all.
     pub models: Vec<String>,
+    /// Providers it may be answered by. Default all.
+    pub providers: Vec<String>,
     /// Regions it may be answered from. Default all.
     pub regions: Vec<String>,
     /// Requests per minute. Default not limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub rpm: Option<u64>,
-    /// Tokens per minute. Not available in this version.
+    /// Tokens per minute, input and output. Default not limited.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub tpm: Option<u64>,
-    /// Requests in flight. Not available in this version.
+    /// Requests in flight at once. Default not limited.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub concurrency: Option<u32>,
-    /// Most it may spend in one period, in USD. Default not limited.
+    /// Who goes first when the server is nearly full: higher before lower. Default 0.
+    pub priority: i8,
+    /// Most it may spend in one `period`. Default not limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_usd: Option<Usd>,
-    /// How long its budget lasts, by the UTC calendar. Default a month, as bills have it.
+    /// The period of its budget, by the UTC calendar. Default `month`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub period: Option<Period>,
-    /// When it ends. Not available in this version.
+    /// From when on it is not accepted: an RFC 3339 date-time, or a date, whose midnight in UTC is meant. Default never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
 }
