@@ -103,7 +103,6 @@ pub(crate) fn say(source: &Source, loaded: &Loaded) {
     for note in &loaded.checked.notes {
         match note.kind {
             NoteKind::LeftOut => tracing::debug!(path = note.path, "{}", note.text),
-            NoteKind::NotYet => tracing::info!(path = note.path, "{}", note.text),
             NoteKind::ProviderOff | NoteKind::Simulated | NoteKind::Suspicious => {
                 tracing::warn!(path = note.path, "{}", note.text);
             }

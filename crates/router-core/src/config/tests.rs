@@ -341,7 +341,6 @@ fn slips_in_meaning_are_refused_with_their_path() {
 #[test]
 fn what_is_not_there_yet_is_refused_by_name() {
     for (patch, path) in [
-        (r#"{"reliability": {"hedging": {"enabled": true}}}"#, "reliability.hedging.enabled"),
         (r#"{"models": {"best": {"strategy": "least_busy"}}}"#, "models.best.strategy"),
         (
             r#"{"rules": [{"name": "x", "when": {}, "use": {"strategy": "lowest_latency"}}]}"#,
@@ -408,7 +407,7 @@ fn ids(checked: &Checked) -> Vec<&str> {
 }
 
 fn notes(checked: &Checked) -> Vec<(NoteKind, &str)> {
-    checked.notes.iter().filter(|n| n.kind != NoteKind::NotYet).map(|n| (n.kind, n.path.as_str())).collect()
+    checked.notes.iter().map(|n| (n.kind, n.path.as_str())).collect()
 }
 
 #[test]
@@ -427,7 +426,7 @@ fn a_provider_that_is_on_makes_every_chat_model_of_its_host_a_deployment() {
     assert!(notes(&checked).is_empty(), "{:?}", checked.notes);
     assert_eq!(compiled.tier_named("economy"), Some(0));
     assert_eq!(compiled.selection.default_tier, compiled.tier_named("premium"));
-    assert!(checked.notes.iter().any(|n| n.kind == NoteKind::NotYet && n.text.contains("rescue")));
+    assert!(compiled.reliability.rescue && compiled.reliability.hedging.is_none());
 }
 
 #[test]
@@ -608,7 +607,7 @@ fn full() -> Value {
             "per_request_usd": 1, "max_input_tokens": 9, "max_output_tokens": 9, "capabilities": ["tools"],
             "quality": 0.5, "limits": { "rpm": 1, "tpm": 1, "concurrency": 1 },
             "time_limits": { "first_byte_ms": 1, "answer_ms": 1, "idle_ms": 1 } }, { "id": "mine/y" }],
-        "models": { "m": { "deployments": ["mine/x"], "strategy": "weighted", "fallbacks": ["auto"], "rules": true,
+        "models": { "m": { "deployments": ["mine/x"], "strategy": "weighted", "fallbacks": ["auto"], "context_fallbacks": ["auto"], "filter_fallbacks": ["auto"], "rules": true,
                 "time_limits": { "first_byte_ms": 2, "answer_ms": 2, "idle_ms": 2 } },
             "n": { "auto": { "quality": 0.5 } } },
         "tiers": { "t": ["mine/x", "acme/big"] },
@@ -622,7 +621,7 @@ fn full() -> Value {
             "retries": { "budget_percent": 1, "per_sec": 1, "attempts": 1, "backoff_base_ms": 1, "backoff_cap_ms": 9 },
             "breaker": { "enabled": false, "window_secs": 11, "error_rate": 0.5, "min_requests": 1, "min_failures": 1,
                 "consecutive": 1, "cooldown_secs": 1, "max_cooldown_secs": 9, "ramp_step_secs": 1 },
-            "rescue": { "enabled": false }, "hedging": { "enabled": false } },
+            "rescue": { "enabled": false }, "hedging": { "enabled": true, "max_extra_cost_percent": 2.5 } },
         "budgets": [{ "name": "b", "match": { "key": "k", "owner": "o", "tag": "x", "model": "m", "provider": "mine",
             "deployment": "mine/x" }, "limit_usd": 1, "period": "day", "alert_at": [0.5], "when_low": "refuse" }],
         "webhooks": [{ "url": "https://hooks.test/x", "events": ["budget_alert"] }],
@@ -636,7 +635,7 @@ fn full() -> Value {
 }
 
 /// Not there yet: refused as soon as they are used, so there is nothing that could read them.
-const POSTPONED: [&str; 5] = ["Passthrough", "Split", "Arm", "Hedging.max_extra_cost_percent", "Use.split"];
+const POSTPONED: [&str; 4] = ["Passthrough", "Split", "Arm", "Use.split"];
 const REFUSED_BY_NAME: [&str; 2] = ["Classifier.examples", "Classifier.model_dir"];
 
 /// Every member that occurs in a value, by the name of its type in the schema.

@@ -161,7 +161,7 @@ impl World {
             in_rotation && !view.rate_spent && !view.concurrency_spent
         };
         let (ranked, deferred) = request.wanted.iter().copied().partition(good);
-        let plan = RoutePlan { ranked, deferred };
+        let plan = RoutePlan { ranked, deferred, ..RoutePlan::default() };
         let policy = retry_policy();
         let input = FailoverInput {
             plan: &plan,

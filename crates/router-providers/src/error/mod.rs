@@ -3,6 +3,7 @@
 //! The code decides before the text, and the text before the status (OpenAI's guide: "inspect `error.code`"; a 429 may be
 //! a rate or an empty account). Sources: OpenAI, DeepSeek, Mistral, Groq, OpenRouter and xAI error pages.
 
+mod rate;
 mod redact;
 mod retry;
 
@@ -10,6 +11,7 @@ use router_core::attempt::FailureKind;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use rate::RateState;
 pub use redact::clean;
 pub use retry::retry_after;
 

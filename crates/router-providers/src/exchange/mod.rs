@@ -4,6 +4,7 @@
 //! Nothing is retried here and nothing is decided: a fault goes back to whoever sent the call. Dropping what is returned
 //! closes the upstream connection.
 
+mod cut;
 mod flow;
 mod gate;
 mod stream;
@@ -25,9 +26,10 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::dialect::openai_chat::passthrough::{self, Changes};
 use crate::dialect::{ReplyFault, ReplyMeta, RequestProblem, WriteFor, client};
-use crate::error::{MAX_ERROR_BYTES, clean, retry_after};
+use crate::error::{MAX_ERROR_BYTES, RateState, clean, retry_after};
 use crate::transport::{ByteStream, Inbound, Outbound, Pieces, Transport, TransportError};
 
+pub use cut::{Cut, NoRescue, can_go_on};
 pub use gate::{barred_dialects, gate};
 pub use stream::{Item, StreamReply};
 pub use target::{Target, TargetError, TargetSpec};
@@ -79,6 +81,9 @@ pub struct Limits {
     pub first_byte: Duration,
     /// From sending a JSON request to its whole answer.
     pub answer: Duration,
+    /// From sending a streamed request to the first thing its client can see. Bytes alone, as the pings of a model that
+    /// reasons unseen, are not enough; so this is as long as a whole answer may take.
+    pub show: Duration,
     /// Between two bytes of a stream.
     pub idle: Duration,
 }
@@ -103,6 +108,9 @@ pub struct Call {
     pub cost: CostOf,
     /// Our id of the attempt, sent as `x-client-request-id`: what to name when asking a provider about it.
     pub tag: HeaderValue,
+    /// A streamed answer that broke off, to be gone on from: the reply then yields only what its client has not seen, and
+    /// its end states the tokens of all attempts.
+    pub goes_on: Option<Arc<Cut>>,
 }
 
 /// An attempt that failed.
@@ -119,17 +127,17 @@ pub struct Fault {
     pub message: String,
     /// The provider's own code.
     pub code: Option<String>,
-    /// The request cannot be written in the deployment's dialect, which the gate could not see; nothing was sent. Another
-    /// dialect may answer it, and it says nothing about the deployment.
-    pub inexpressible: bool,
     /// The request may have reached the provider, so that it may be billed.
     pub sent: bool,
+    /// What its headers say is left of the rate limits.
+    pub rate: RateState,
 }
 
 impl Fault {
     pub(super) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { kind, retry_after: None, status: None, message, code: None, inexpressible: false, sent: true }
+        let rate = RateState::default();
+        Self { kind, retry_after: None, status: None, message, code: None, sent: true, rate }
     }
 
     /// A dialect's fault, in a reply with this status.
@@ -155,6 +163,8 @@ pub struct ReplyHeaders {
     pub rate_limits: HeaderMap,
     /// The upstream's id of the request (`x-request-id` or `request-id`), for logs.
     pub upstream_request_id: Option<String>,
+    /// What they say is left of the rate limits.
+    pub rate: RateState,
 }
 
 /// An answer.
@@ -220,9 +230,9 @@ fn outbound(call: &Call) -> Result<Outbound, Fault> {
         });
     }
     let inexpressible = |message: String| Fault {
-        inexpressible: true,
         code: Some("inexpressible".to_owned()),
-        ..Fault::new(FailureKind::BadRequest, message)
+        sent: false,
+        ..Fault::new(FailureKind::Inexpressible, message)
     };
     let conversation = request.conversation().map_err(|problem| inexpressible(problem.to_string()))?;
     let given = [call.max_tokens, conversation.max_tokens].into_iter().flatten().min();
@@ -296,6 +306,7 @@ fn reply_headers(headers: &HeaderMap) -> ReplyHeaders {
     ReplyHeaders {
         rate_limits: limits.map(|(name, value)| (name.clone(), value.clone())).collect(),
         upstream_request_id: id.and_then(|id| id.to_str().ok()).map(|id| id.chars().take(128).collect()),
+        rate: RateState::default(),
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::flow::{Outgoing, Silence};
 use super::translation::Translation;
-use super::{Call, Fault, ReplyHeaders, empty, is_empty, late};
+use super::{Call, Cut, Fault, NoRescue, ReplyHeaders, empty, is_empty, late};
 use crate::dialect::openai_chat::stream::{PassReader, Step, truncated};
 use crate::dialect::{ReplyFault, client};
 use crate::sse::{Event, Splitter};
@@ -74,6 +74,7 @@ impl std::fmt::Debug for StreamReply {
 impl StreamReply {
     pub(super) fn new(call: Call, source: ByteStream, started: Instant, headers: ReplyHeaders) -> Self {
         let envelope = call.request.envelope();
+        let shown = call.goes_on.as_ref().map_or_else(Shown::default, |cut| cut.shown().clone());
         let reader = if call.target.dialect == envelope.dialect {
             Reader::Pass(Box::new(PassReader::new(envelope.n)))
         } else {
@@ -88,7 +89,7 @@ impl StreamReply {
             source,
             splitter: Splitter::new(MAX_EVENT_BYTES),
             reader,
-            shown: Shown::default(),
+            shown,
             held: Outgoing::default(),
             tokens: 0,
             first_seen: None,
@@ -277,6 +278,25 @@ impl StreamReply {
     /// What the client has seen, if it was given every item.
     pub fn shown(&self) -> &Shown {
         &self.shown
+    }
+
+    /// What is left behind if the answer has broken off: for after `next` failed, when the client was given every item.
+    ///
+    /// # Errors
+    /// Why it cannot be gone on from.
+    pub fn cut(&self) -> Result<Cut, NoRescue> {
+        if self.is_whole() {
+            return Err(NoRescue::Ended);
+        }
+        let meta = match &self.reader {
+            Reader::Pass(reader) => reader.head(),
+            Reader::Translate(_) | Reader::None => self.call.meta.clone(),
+        };
+        let cut = Cut::new(&self.call.request, &self.shown, meta)?;
+        Ok(match &self.call.goes_on {
+            Some(earlier) => Cut { meta: earlier.meta.clone(), usage: earlier.usage, ..cut },
+            None => cut,
+        })
     }
 
     /// What the headers said.

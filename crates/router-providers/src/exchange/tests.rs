@@ -95,10 +95,11 @@ fn call(request: &str, idle: Duration) -> Call {
         request: Arc::new(Request::new(envelope)),
         target: Arc::new(target),
         max_tokens: None,
-        limits: Limits { connect: Duration::from_secs(9), first_byte: idle, answer: idle, idle },
+        limits: Limits { connect: Duration::from_secs(9), first_byte: idle, answer: idle, show: LONG, idle },
         meta: ReplyMeta { id: "id".into(), model: "m".into(), created: 1, include_usage: false },
         cost: Arc::new(|usage, _| Some(Usd::from_nano(i64::try_from(usage.output_tokens).unwrap()))),
         tag: "request/1".parse().unwrap(),
+        goes_on: None,
     }
 }
 
@@ -412,7 +413,10 @@ async fn what_cannot_be_expressed_is_never_sent() {
     let upstream = Scripted::json("{}");
     let request = r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"store":true}"#;
     let fault = send(&upstream, anthropic(request)).await.unwrap_err();
-    assert!(fault.inexpressible && fault.message.contains("/store"), "{fault:?}");
+    assert!(
+        fault.kind == FailureKind::Inexpressible && !fault.sent && fault.message.contains("/store"),
+        "{fault:?}"
+    );
     assert!(upstream.seen.lock().unwrap().is_empty());
     let barred = |body: &str| {
         let call = call(body, LONG);

@@ -122,6 +122,7 @@ impl Run<'_> {
                 connect: limits.connect_by.since(now),
                 first_byte: answer,
                 answer,
+                show: self.engine.compiled.time_limits(&request.envelope().model, deployment).answer,
                 idle: limits.idle,
             },
             meta: ReplyMeta {
@@ -132,6 +133,7 @@ impl Run<'_> {
             },
             cost: Arc::new(self.books.cost_with(deployment)),
             tag: respond::value(&format!("{}/{}", arrival.id, attempt.0)),
+            goes_on: None,
         }
     }
 

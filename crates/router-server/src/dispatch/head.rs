@@ -118,6 +118,14 @@ pub(super) fn error(engine: &Engine, end: End, failed: &[FailedAttempt], now: Ti
             "all_attempts_failed",
             format!("the stream broke off ({}) and cannot be completed{}", kind.name(), listed()),
         ),
+        Finish::OverCostCeiling(_) if failed.is_empty() => ApiError::new(
+            "no_eligible_deployment",
+            "over_cost_ceiling: nobody answers for what the request may cost",
+        ),
+        Finish::OverCostCeiling(_) => ApiError::new(
+            "all_attempts_failed",
+            format!("another attempt would cost more than the request may (over_cost_ceiling){}", listed()),
+        ),
         Finish::Answered(_) | Finish::ClientGone => {
             ApiError::new("internal_error", "ended without an answer")
         }
@@ -127,7 +135,8 @@ pub(super) fn error(engine: &Engine, end: End, failed: &[FailedAttempt], now: Ti
 
 /// Every way is used up. A refusal of the request itself is passed on as such; limits everywhere are a 429.
 fn exhausted(kind: Option<FailureKind>, failed: &[FailedAttempt], listed: &str) -> ApiError {
-    let last = failed.last();
+    // What could not be written for one deployment is the answer only if nobody was asked: others may do better later.
+    let last = failed.iter().rev().find(|f| f.kind != FailureKind::Inexpressible).or(failed.last());
     if let Some(error) = last.and_then(|f| ApiError::refused_upstream(f.kind, &f.message)) {
         return error;
     }

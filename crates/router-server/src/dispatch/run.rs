@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use router_core::attempt::{FailureKind, Outcome};
 use router_core::compiled::DeploymentIdx;
-use router_core::failover::{Action, AttemptNo, CallTerms, Event, Failover, FailoverInput, Finish, Seen};
+use router_core::failover::{
+    Action, AttemptNo, CallTerms, Event, Failover, FailoverInput, Failure, Finish, Seen,
+};
 use router_core::health::Ask;
 use router_core::record::log::LogEvent;
 use router_core::select::{Decision, DecisionInput, DeploymentView};
@@ -142,12 +144,13 @@ impl<'a> Run<'a> {
             policy: &compiled.reliability.retries,
             deadline,
             stream: self.asked.envelope().stream,
+            rescue: compiled.reliability.rescue,
             seed: input.seed,
         };
         let model = &self.asked.envelope().model;
         Failover::new(&input, |at| CallTerms {
             limits: compiled.time_limits(model, at),
-            max_input_tokens: compiled.deployment(at).max_input_tokens,
+            ..CallTerms::from(compiled.deployment(at))
         })
     }
 
@@ -178,7 +181,7 @@ impl<'a> Run<'a> {
 
     fn perform(&mut self, action: Action) -> Performed {
         match action {
-            Action::Admit { attempt, deployment, draws, last_resort, place } => {
+            Action::Admit { attempt, deployment, draws, last_resort, place, hedge: _ } => {
                 let ask = Ask {
                     seed: self.asked.arrival.seed(),
                     tokens: self.tokens(deployment),
@@ -291,7 +294,8 @@ impl<'a> Run<'a> {
             request = %self.asked.arrival.id, attempt = attempt.0, kind = fault.kind.name(), message = fault.message,
             deployment = &*self.engine.compiled.deployment(live.deployment).id, "attempt failed"
         );
-        let event = Event::Failed(attempt, fault.kind, fault.retry_after);
+        let failure = Failure { kind: fault.kind, retry_after: fault.retry_after, can_go_on: false };
+        let event = Event::Failed(attempt, failure);
         self.failed.push(FailedAttempt {
             deployment: live.deployment,
             kind: fault.kind,

@@ -306,6 +306,8 @@ fn referred_to(file: &file::File) -> BTreeSet<&str> {
         let then = &rule.then;
         [&then.prefer, &then.avoid].into_iter().chain(&then.models).chain(&then.only).flatten()
     });
-    let models = file.models.values().flat_map(|m| m.deployments.iter().chain(&m.fallbacks));
+    let models = file.models.values().flat_map(|m| {
+        [&m.deployments, &m.fallbacks, &m.context_fallbacks, &m.filter_fallbacks].into_iter().flatten()
+    });
     file.tiers.values().flatten().chain(models).chain(rules).map(String::as_str).collect()
 }

@@ -6,11 +6,12 @@ use router_core::failover::Seen;
 use router_core::money::Usd;
 use serde::Deserialize;
 
-use super::response::{bad_reply, costed, fault_of_finish, not_json, span_in, usage_object, without_choices};
+use super::response::{
+    bad_reply, costed, fault_of_finish, head, not_json, span_in, usage_object, without_choices,
+};
 use super::wire::{Choice, Content, Head, Message, Reply, Str, WireUsage, finish};
-use crate::dialect::{Decoder, ReplyFault};
+use crate::dialect::{Decoder, ReplyFault, ReplyMeta};
 use crate::error;
-use crate::json::quoted;
 use crate::sse::Event;
 
 /// What to do with an event that passes through.
@@ -41,8 +42,10 @@ pub(crate) struct PassReader {
     choices: u32,
     /// `[DONE]` came.
     done: bool,
-    /// Id, model and creation time of the first chunk, as JSON.
-    head: Option<String>,
+    /// Id, model and creation time of the first chunk.
+    head: Option<ReplyMeta>,
+    /// They are of a chunk with a choice in it. Azure opens a stream with one that has none, nor an id.
+    headed: bool,
     /// The usage event, held until the cost is known.
     usage_event: Option<Event>,
 }
@@ -67,8 +70,10 @@ impl PassReader {
         if reply.error.is_some_and(|raw| raw.get() != "null") {
             return Err(error::read(200, data));
         }
-        if self.head.is_none() {
+        let with_choice = reply.choices.as_ref().is_some_and(|choices| choices.first.is_some());
+        if self.head.is_none() || (with_choice && !self.headed) {
             self.head = Some(head_of(data));
+            self.headed = with_choice;
         }
         if let Some(raw) = reply.usage {
             self.note_usage(raw.get());
@@ -120,6 +125,11 @@ impl PassReader {
         self.done || self.finished >= self.choices.max(1)
     }
 
+    /// What the chunks say of the answer they belong to.
+    pub(crate) fn head(&self) -> ReplyMeta {
+        self.head.clone().unwrap_or_else(|| head_of(b"{}"))
+    }
+
     /// The end as the client gets it: its usage event, if it asked for one, and the terminal event.
     pub(crate) fn end(&self, include_usage: bool, cost: Option<Usd>) -> Vec<u8> {
         let mut out = Vec::new();
@@ -128,8 +138,8 @@ impl PassReader {
                 (Some(event), _) => push_costed(event, cost, &mut out),
                 (None, Some(usage)) => {
                     // The provider reports usage inside its last chunk; OpenAI's clients expect a chunk of its own.
-                    out.extend_from_slice(b"data: {");
-                    out.extend_from_slice(self.head.as_deref().unwrap_or_default().as_bytes());
+                    out.extend_from_slice(b"data: ");
+                    out.extend_from_slice(&head(&self.head(), "chat.completion.chunk"));
                     out.extend_from_slice(br#""choices":[],"usage":"#);
                     out.extend_from_slice(&usage_object(usage, cost));
                     out.extend_from_slice(b"}\n\n");
@@ -163,20 +173,17 @@ fn show(delta: &Message<'_>, shown: &mut Shown, seen: &mut Option<Seen>) -> u64 
         note(Seen::Reasoning);
     }
     if delta.media() {
+        shown.media = true;
         note(Seen::Text);
     }
     (text.len() + refusal.len() + reasoning.len()) as u64
 }
 
-fn head_of(data: &[u8]) -> String {
+fn head_of(data: &[u8]) -> ReplyMeta {
     let head: Head<'_> = serde_json::from_slice(data).unwrap_or_default();
-    let of = |text: Option<Str<'_>>| quoted(text.as_ref().map_or("", |text| &text.0));
-    format!(
-        r#""id":{},"object":"chat.completion.chunk","created":{},"model":{},"#,
-        of(head.id),
-        head.created.unwrap_or(0),
-        of(head.model)
-    )
+    let of = |text: Option<Str<'_>>| text.map_or_else(String::new, |text| text.0.into_owned());
+    let (id, model, created) = (of(head.id), of(head.model), head.created.unwrap_or(0));
+    ReplyMeta { id, model, created, include_usage: false }
 }
 
 /// The provider's own usage event, with the cost in it when there is one.
