@@ -56,7 +56,7 @@ impl Control {
             after: new.compiled.config_hash.to_string(),
         };
         warn_of_fixed(&self.shared, &loaded.checked);
-        self.shared.state.reconfigure(&new.compiled.reliability.retries);
+        self.shared.state.reconfigure(&new.compiled.reliability);
         self.shared.engine.store(Arc::new(new));
         tracing::info!(before = reloaded.before, after = reloaded.after, "configuration reloaded");
         Ok(reloaded)

@@ -537,7 +537,7 @@ fn a_late_first_attempt_is_raced() {
             &format!(
                 "start > admit 1 a | in 1 > send 1, wake 2 | +2 | timer > admit 2 b hedge | in 2 > send 2 | {script}"
             ),
-        )
+        );
     };
     raced("text 2 > commit 2, cancel 1 | end 2 > answered 2");
     raced("text 1 > commit 1, cancel 2 | text 2 > | end 1 > answered 1");
