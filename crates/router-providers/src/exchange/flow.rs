@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::Limits;
+
 /// Bytes on their way to the client: one slice uncopied, several joined.
 #[derive(Default)]
 pub(super) struct Outgoing {
@@ -35,36 +37,112 @@ impl Outgoing {
     }
 }
 
-/// Silence, measured with one timer that is set again only when it rings: noting a chunk costs one reading of the clock.
+/// So many times the idle limit a stream may go on after something visible without its model writing anything more. A
+/// model that reasons unseen between two parts of its answer, or whose host gathers the arguments of a call before it sends
+/// them, is silent for longer than one that has died; the limit's default of 60 s makes it 3 minutes.
+const TRICKLE_IDLES: u32 = 3;
+
+/// How long the terminal event, and the usage before it, are waited for when the answer has said why it ended.
+const END_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is being waited for, and too long when the time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// The first byte; a ping is one.
+    FirstByte,
+    /// Any byte.
+    Byte,
+    /// Something the client can see; bytes come.
+    Show,
+    /// Something more that the model writes; bytes come.
+    More,
+    /// The terminal event.
+    End,
+}
+
+/// What is known of a stream when a chunk of it has been read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Heard {
+    /// The model wrote something in it: text, reasoning, a part of a tool call; shown or not.
+    pub(super) progress: bool,
+    /// Something was visible, in it or before.
+    pub(super) visible: bool,
+    /// The answer has said why it ended.
+    pub(super) whole: bool,
+}
+
+/// When a stream counts as silent.
+///
+/// 1. Until its first byte: after the first-byte limit. A ping is a byte.
+/// 2. From then on: when no byte has come for the idle limit.
+/// 3. Bytes alone do not keep a stream alive for ever. Before anything is visible they do until the limit of a whole
+///    answer, because a healthy model may reason unseen for minutes and only ping. After that they do for
+///    [`TRICKLE_IDLES`] idle limits from the last thing the model wrote: pings, empty deltas and events that come a byte at
+///    a time are no progress.
+/// 4. When the answer has said why it ended, its end is waited for no longer than [`END_PATIENCE`].
+///
+/// Measured with one timer that is set again only when it rings: noting a chunk costs one reading of the clock.
 pub(super) struct Silence {
     timer: Pin<Box<Sleep>>,
     deadline: Instant,
+    awaited: Awaited,
     idle: Duration,
-    heard: bool,
+    show_by: Instant,
+    /// When the model last wrote something.
+    progress: Instant,
+    whole_since: Option<Instant>,
 }
 
 impl Silence {
-    pub(super) fn new(first: Instant, idle: Duration) -> Self {
-        Self { timer: Box::pin(sleep_until(first)), deadline: first, idle, heard: false }
+    pub(super) fn new(started: Instant, limits: &Limits) -> Self {
+        let first = started + limits.first_byte;
+        Self {
+            timer: Box::pin(sleep_until(first)),
+            deadline: first,
+            awaited: Awaited::FirstByte,
+            idle: limits.idle,
+            show_by: started + limits.show.max(limits.first_byte),
+            progress: started,
+            whole_since: None,
+        }
     }
 
-    pub(super) fn heard(&mut self) {
-        self.deadline = Instant::now() + self.idle;
-        // A timer that rings later than the deadline must be set at once: only the first byte's limit can be longer.
-        if !std::mem::replace(&mut self.heard, true) && self.timer.deadline() > self.deadline {
+    pub(super) fn heard(&mut self, what: Heard) {
+        let now = Instant::now();
+        if what.progress {
+            self.progress = now;
+        }
+        let bound = match what {
+            Heard { whole: true, .. } => {
+                let since = *self.whole_since.get_or_insert(now);
+                (since + self.idle.min(END_PATIENCE), Awaited::End)
+            }
+            Heard { visible: true, .. } => (self.progress + self.idle * TRICKLE_IDLES, Awaited::More),
+            Heard { visible: false, .. } => (self.show_by, Awaited::Show),
+        };
+        let idle = (now + self.idle, Awaited::Byte);
+        (self.deadline, self.awaited) = if bound.0 < idle.0 { bound } else { idle };
+        // A timer that would ring later than the deadline must be set at once.
+        if self.timer.deadline() > self.deadline {
             self.timer.as_mut().reset(self.deadline);
         }
     }
 
-    pub(super) fn heard_once(&self) -> bool {
-        self.heard
+    /// Somebody reads again: silence that nobody listened to, because the client was slow, is none.
+    pub(super) fn listen(&mut self) {
+        let now = Instant::now();
+        if now >= self.deadline {
+            self.progress = now;
+            (self.deadline, self.awaited) = (now + self.idle, Awaited::Byte);
+        }
     }
 
-    pub(super) async fn passed(&mut self) {
+    /// What was waited for too long, once it was.
+    pub(super) async fn passed(&mut self) -> Awaited {
         loop {
             self.timer.as_mut().await;
             if Instant::now() >= self.deadline {
-                return;
+                return self.awaited;
             }
             self.timer.as_mut().reset(self.deadline);
         }

@@ -6,11 +6,12 @@ use futures_util::stream;
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, RETRY_AFTER};
 use router_core::capability::Capabilities;
-use router_core::chat::FinishReason;
+use router_core::chat::{DialectId, FinishReason};
 use router_core::config::Secret;
 
 use super::*;
 use crate::dialect::{Client, ScanLimits, openai_chat::OpenaiChat};
+use crate::transport::Outbound;
 use crate::transport::Sending;
 
 /// An upstream that answers as written and remembers what it was sent.
