@@ -58,6 +58,11 @@ impl Meter {
         Self { held: FIRST_SLICE_TOKENS.min(most), most, seen: 0, slice: FIRST_SLICE_TOKENS }
     }
 
+    /// A meter of an attempt that holds for `held` tokens already.
+    pub fn holding(held: u64, most: u64) -> Self {
+        Self { held: held.min(most), ..Self::new(most) }
+    }
+
     /// Tokens held for.
     pub const fn held(&self) -> u64 {
         self.held

@@ -132,7 +132,8 @@ impl Alerts {
     }
 
     fn deliver(&mut self, number: usize, hook: &Webhook, body: &str) {
-        let made = || HttpTransport::new().inspect_err(|error| tracing::error!(%error, "webhooks cannot be told"));
+        let made =
+            || HttpTransport::new().inspect_err(|error| tracing::error!(%error, "webhooks cannot be told"));
         if self.transport.is_none() {
             self.transport = made().ok().map(Arc::new);
         }
@@ -159,7 +160,7 @@ async fn tried(transport: &dyn Transport, hook: &Webhook, body: &str) -> Result<
         tokio::time::sleep(wait).await;
         let url = hook.url.expose().parse().map_err(|_| "its address cannot be used".to_owned())?;
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, JSON)]);
-        let body = Pieces::from_vec(body.as_bytes().to_vec());
+        let body = Pieces::from_vec(vec![body.to_owned().into()]);
         let request = Outbound { url, headers, body, connect: CONNECT };
         why = match tokio::time::timeout(ANSWER, transport.send(request)).await {
             Ok(Ok(answer)) if answer.status.is_success() => return Ok(()),

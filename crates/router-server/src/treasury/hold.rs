@@ -181,7 +181,9 @@ impl Treasury {
         let on = on.map(|(a, inner)| (Arc::clone(&a.purse), inner.roll(now).start)).collect();
         let mut budgets: SmallVec<[&mut Budget; 2]> =
             purses.iter_mut().map(|inner| &mut inner.roll(now).budget).collect();
-        match budget::hold_all(&mut budgets, amount) {
+        let hold = budget::hold_all(&mut budgets, amount);
+        drop(budgets);
+        match hold {
             Ok(hold) => {
                 for (account, inner) in accounts.iter().zip(&mut purses) {
                     let money = inner.roll(now);
@@ -207,6 +209,7 @@ impl Treasury {
             budgets.extend(inner.money(*start).map(|money| &mut money.budget));
         }
         let extended = budget::extend_all(&mut budgets, hold, more).is_ok();
+        drop(budgets);
         for (inner, (purse, start)) in purses.iter_mut().zip(&*on) {
             let Some(money) = inner.money(*start) else { continue };
             if extended {
@@ -230,6 +233,7 @@ impl Treasury {
             budgets.extend(inner.money(*start).map(|money| &mut money.budget));
         }
         let over = budget::settle_all(&mut budgets, hold, cost);
+        drop(budgets);
         for (inner, (purse, start)) in purses.iter_mut().zip(&on) {
             let policy = Arc::clone(&inner.policy);
             if let Some(money) = inner.money(*start) {
@@ -266,7 +270,9 @@ async fn wait(treasury: Arc<Treasury>, accounts: Accounts, ask: Ask, at: usize) 
         if line.as_ref().is_none_or(|place| place.at != at) {
             drop(line.take());
             let purse = &accounts[at].purse;
-            let Some(place) = purse.lock().join(&wake) else { return Err(treasury.kept_waiting(&accounts[at], ask)) };
+            let Some(place) = purse.lock().join(&wake) else {
+                return Err(treasury.kept_waiting(&accounts[at], ask));
+            };
             line = Some(Place { purse: Arc::clone(purse), at, place });
             // What was awaited may have come before there was a place.
             wake.notify_one();

@@ -119,7 +119,9 @@ impl Treasury {
         known.unwrap_or_else(|| {
             let mut purses = self.purses.write().unwrap_or_else(PoisonError::into_inner);
             let serial = purses.len() as u64;
-            Arc::clone(purses.entry(Arc::clone(name)).or_insert_with(|| Arc::new(Purse::new(policy(), serial))))
+            Arc::clone(
+                purses.entry(Arc::clone(name)).or_insert_with(|| Arc::new(Purse::new(policy(), serial))),
+            )
         })
     }
 
@@ -167,6 +169,15 @@ impl Treasury {
         accounts.iter().map(of).min()
     }
 
+    /// The same of those that every deployment counts on: what a decision sees.
+    pub(crate) fn left_anywhere(&self, accounts: &[Account]) -> Option<Usd> {
+        if accounts.is_empty() {
+            return None;
+        }
+        let anywhere = accounts.iter().filter(|account| account.policy.matches.any_deployment());
+        self.left(&anywhere.cloned().collect::<Accounts>())
+    }
+
     /// The rest of every budget in use, for the metrics.
     pub(crate) fn rests(&self) -> Vec<(Arc<str>, Usd)> {
         let now = self.clock.now();
@@ -198,6 +209,3 @@ impl Treasury {
 pub(crate) fn counting(accounts: &[Account], deployment: &Deployment) -> Accounts {
     accounts.iter().filter(|account| account.policy.matches.counts(deployment)).cloned().collect()
 }
-
-#[cfg(test)]
-mod tests;

@@ -214,13 +214,8 @@ impl Money {
 impl Purse {
     pub(super) fn new(policy: Arc<BudgetPolicy>, serial: u64) -> Self {
         let name = Arc::clone(&policy.name);
-        let inner = Inner {
-            policy,
-            periods: SmallVec::new(),
-            line: VecDeque::new(),
-            next_place: 0,
-            told: false,
-        };
+        let inner =
+            Inner { policy, periods: SmallVec::new(), line: VecDeque::new(), next_place: 0, told: false };
         Self { name, serial, inner: Mutex::new(inner) }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use router_core::budget::{BudgetUse, size};
 use router_core::money::Usd;
-use router_ledger::{Draw, Error, InstanceId};
+use router_ledger::{Draw, InstanceId};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Receiver;
 
@@ -29,7 +29,7 @@ const LEDGER_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) struct Treasurer {
     stop: Arc<AtomicBool>,
     wake: Arc<Notify>,
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Treasurer {
@@ -57,14 +57,27 @@ impl Treasurer {
             runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("treasurer".into()).spawn(work)?;
-        Ok(Self { stop, wake, thread })
+        Ok(Self { stop, wake, thread: Some(thread) })
     }
 
     /// Ends it: nothing is drawn from then on. What is left goes back when the ledger finishes this process.
-    pub(crate) fn stop(self) {
+    pub(crate) fn stop(mut self) {
+        self.end();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+
+    fn end(&self) {
         self.stop.store(true, Ordering::Release);
         self.wake.notify_one();
-        let _ = self.thread.join();
+    }
+}
+
+/// Whoever drops it does not wait for it.
+impl Drop for Treasurer {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -142,7 +155,8 @@ impl Office {
             Job::Overdraw { on, amount } => {
                 // Once more after an error: booked twice, too little is spent, not too much.
                 for _ in 0..2 {
-                    let booked = self.ask(|office, id| office.treasury.ledger.overdraw(id, &on, amount)).await;
+                    let booked =
+                        self.ask(|office, id| office.treasury.ledger.overdraw(id, &on, amount)).await;
                     if self.told(booked).is_some() {
                         break;
                     }
@@ -156,7 +170,7 @@ impl Office {
         purse: &Purse,
         on: &BudgetUse,
         (limit, needed, pace): (Usd, Usd, Usd),
-    ) -> Result<Usd, Error> {
+    ) -> Result<Usd, String> {
         let asked = std::slice::from_ref(on);
         let figures = self.ask(|office, _| office.treasury.ledger.budget_figures(asked)).await?;
         let Some(figures) = figures.first() else { return Ok(Usd::ZERO) };
@@ -187,21 +201,22 @@ impl Office {
     async fn ask<'s, T>(
         &'s mut self,
         question: impl FnOnce(&'s Self, InstanceId) -> router_ledger::Answer<'s, T>,
-    ) -> Result<T, Error> {
-        let late = |_| Error::new(router_ledger::ErrorKind::Database, "no answer in time");
+    ) -> Result<T, String> {
+        let late = |_| "no answer in time".to_owned();
+        let failed = |error: router_ledger::Error| error.to_string();
         let instance = match self.instance {
             Some(instance) => instance,
             None => {
                 let attached = self.treasury.ledger.attach(&self.name);
-                tokio::time::timeout(LEDGER_TIMEOUT, attached).await.map_err(late)??.id
+                tokio::time::timeout(LEDGER_TIMEOUT, attached).await.map_err(late)?.map_err(failed)?.id
             }
         };
         self.instance = Some(instance);
-        tokio::time::timeout(LEDGER_TIMEOUT, question(self, instance)).await.map_err(late)?
+        tokio::time::timeout(LEDGER_TIMEOUT, question(self, instance)).await.map_err(late)?.map_err(failed)
     }
 
     /// Says, once, that the ledger cannot be reached, and that it can be again.
-    fn told<T>(&mut self, answer: Result<T, Error>) -> Option<T> {
+    fn told<T>(&mut self, answer: Result<T, String>) -> Option<T> {
         match answer {
             Ok(answer) => {
                 if std::mem::take(&mut self.said_away) {
@@ -211,7 +226,10 @@ impl Office {
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.said_away, true) {
-                    tracing::error!(%error, "the ledger cannot be reached: budgets go on until what was drawn is spent");
+                    tracing::error!(
+                        error,
+                        "the ledger cannot be reached: budgets go on until what was drawn is spent"
+                    );
                 }
                 None
             }

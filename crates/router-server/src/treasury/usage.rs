@@ -13,8 +13,9 @@ use super::{Account, Treasury};
 const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Treasury {
-    /// The budgets of a key, over all models: name, period, limit, what is spent, held and left, and when it begins anew.
-    pub(crate) async fn usage(&self, compiled: &Compiled, key: Option<&ClientKey>) -> Vec<Value> {
+    /// Of a key: its budgets, over all models, each with its period, its limit, what is spent, held and left, and when it
+    /// begins anew; and its limits.
+    pub(crate) async fn usage(&self, compiled: &Compiled, key: Option<&ClientKey>) -> Value {
         let accounts = self.accounts_of_key(compiled, key);
         let now = self.clock.now();
         let uses: Vec<_> = accounts
@@ -31,7 +32,13 @@ impl Treasury {
                 account.purse.learn(row.start, (row.allotted, row.settled));
             }
         }
-        accounts.iter().map(|account| self.row(account)).collect()
+        let budgets: Vec<_> = accounts.iter().map(|account| self.row(account)).collect();
+        let limits = key.map(|key| key.limits).unwrap_or_default();
+        json!({
+            "key": key.map(|key| &*key.name),
+            "budgets": budgets,
+            "limits": { "rpm": limits.rpm, "tpm": limits.tpm, "concurrency": limits.concurrency },
+        })
     }
 
     /// Every budget that the key's own name, owner and tags, and no model, decide about.
