@@ -24,6 +24,7 @@ use crate::rotation::Rotation;
 use crate::state::State;
 use crate::telemetry::log::{DecisionLog, Destination, LogWriter};
 use crate::telemetry::metrics::Metrics;
+use crate::treasury::{Treasurer, Treasury};
 use crate::worker::{Fixed, ListenerLimits, Shared, Worker};
 
 /// A body must have arrived by then: 64 MiB at 1 MB/s.
@@ -88,6 +89,7 @@ pub struct Running {
     workers: Vec<JoinHandle<()>>,
     admin_thread: JoinHandle<()>,
     writer: Writer,
+    treasurer: Treasurer,
     log_writer: LogWriter,
 }
 
@@ -140,6 +142,7 @@ pub fn start(options: &Options) -> Result<Running, StartError> {
         workers,
         admin_thread,
         writer: parts.writer,
+        treasurer: parts.treasurer,
         log_writer: parts.log_writer,
     })
 }
@@ -173,6 +176,7 @@ impl Running {
     pub fn stop(self) {
         tracing::info!(drain_secs = self.drain.as_secs(), "draining");
         let _ = self.stop.send(true);
+        self.control.shared.treasury.drain();
         if !wait_until(self.drain, || self.workers.iter().all(JoinHandle::is_finished)) {
             tracing::warn!("the drain is over: requests in flight are ended");
             let _ = self.abort.send(true);
@@ -185,6 +189,8 @@ impl Running {
             }
         }
         let _ = self.admin_thread.join();
+        // Before the ledger finishes this process, which gives back what it has drawn: nothing is drawn after that.
+        self.treasurer.stop();
         match runtime(Runtime::PerCore, 1).map(|r| r.block_on(self.writer.stop(SETTLE))) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "the ledger is behind; the next start goes on"),
@@ -223,6 +229,7 @@ struct Parts {
     spool: Spool,
     ledger: Arc<dyn Ledger>,
     writer: Writer,
+    treasurer: Treasurer,
     log_writer: LogWriter,
     rotation: Arc<Rotation>,
 }
@@ -242,6 +249,10 @@ fn parts(loaded: &Loaded, listens_on: SocketAddr, abort: watch::Receiver<bool>) 
     let connecting = runtime(Runtime::PerCore, 1).map_err(io("start a runtime"))?;
     let ledger = connecting.block_on(router_ledger::connect(&ledger_url(loaded)))?;
     let writer = Writer::start(&spool, Arc::clone(&ledger))?;
+    let (treasury, told) = Treasury::new(clock, Arc::clone(&ledger), writer.watch());
+    treasury.reconfigure(&checked.compiled, &checked.webhooks);
+    let treasurer = Treasurer::start(Arc::clone(&treasury), told, instance);
+    let treasurer = treasurer.map_err(io("start the treasurer"))?;
     let destination = match &checked.decision_log {
         LogSetting::Off => Destination::Off,
         LogSetting::Stdout => Destination::Stdout,
@@ -253,6 +264,7 @@ fn parts(loaded: &Loaded, listens_on: SocketAddr, abort: watch::Receiver<bool>) 
     let shared = Shared {
         engine: ArcSwap::from_pointee(engine),
         state: State::new(&checked.compiled.reliability),
+        treasury,
         clock,
         log,
         metrics: Metrics::new(),
@@ -274,7 +286,7 @@ fn parts(loaded: &Loaded, listens_on: SocketAddr, abort: watch::Receiver<bool>) 
     let shared = Arc::new(shared);
     let rotation = Arc::new(Rotation::new(Arc::clone(&shared), Arc::clone(&ledger)));
     connecting.block_on(rotation.resume());
-    Ok(Parts { shared, spool, ledger, writer, log_writer, rotation })
+    Ok(Parts { shared, spool, ledger, writer, treasurer, log_writer, rotation })
 }
 
 /// The ledger's URL, usable from the working directory.
@@ -282,6 +294,7 @@ pub(crate) fn ledger_url(loaded: &Loaded) -> String {
     let written = match &loaded.checked.ledger.database {
         Database::Memory => "sqlite::memory:".to_owned(),
         Database::File(path) => format!("sqlite://{path}"),
+        Database::Postgres(url) => url.expose().to_owned(),
     };
     router_ledger::resolve_url(&written, &loaded.base)
 }

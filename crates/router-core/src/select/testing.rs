@@ -189,6 +189,7 @@ fn bare(mut deployments: Vec<Deployment>) -> Compiled {
         selection,
         reliability: reliability(),
         keys: Vec::new(),
+        budgets: Vec::new(),
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn order(
 
 /// A moment, or a span from now.
 fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
-    let at = Timestamp::parse_rfc3339(text).or_else(|| span(text).ok().map(|span| now + span));
+    let at = Timestamp::from_rfc3339(text).or_else(|| span(text).ok().map(|span| now + span));
     let at = at.ok_or_else(|| {
         format!("until: \"{text}\" is neither a moment (2026-11-22T11:50:00Z) nor a span (30m)")
     })?;
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn orders_need_a_reason_and_a_time_to_come() {
-        let now = Timestamp::parse_rfc3339("2026-11-22T11:50:00Z").unwrap();
+        let now = Timestamp::from_rfc3339("2026-11-22T11:50:00Z").unwrap();
         let check =
             |word: &str, until: Option<&str>, reason: Option<&str>, expected: Result<Option<&str>, &str>| {
                 let got = order(word, until, reason, now).map(|order| match order {

@@ -162,6 +162,11 @@ impl<'a> Names<'a> {
         known
     }
 
+    /// Whether a provider of this name is on.
+    pub(super) fn is_provider(&self, name: &str) -> bool {
+        self.providers.iter().any(|p| p.name == name)
+    }
+
     /// Providers that somebody knows: of the file or, be they off, of the table of hosts.
     pub(super) fn known_providers(&self, named: &[String], path: &str, report: &mut Report) {
         let known = |name: &str| self.provider_names.iter().any(|known| known.eq_ignore_ascii_case(name));

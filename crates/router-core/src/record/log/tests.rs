@@ -78,6 +78,7 @@ fn compiled() -> Compiled {
             hedging: None,
         },
         keys: Vec::new(),
+        budgets: Vec::new(),
     }
 }
 
