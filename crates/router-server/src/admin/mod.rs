@@ -1,5 +1,7 @@
 //! The admin listener: metrics, what is in force, reports, reload. Its own address and its own key.
 
+mod keys;
+
 use std::convert::Infallible;
 use std::net::TcpListener as StdListener;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use crate::cli::span;
 use crate::control::Control;
 use crate::error::ApiError;
 use crate::ingress::only_local;
+use crate::keys::Changes;
 use crate::respond;
 use crate::stream::Body;
 
@@ -36,12 +39,18 @@ pub(crate) struct Admin {
     control: Arc<Control>,
     key: Option<Secret>,
     ledger: Arc<dyn Ledger>,
+    changes: Changes,
 }
 
 impl Admin {
     /// For this server.
-    pub(crate) fn new(control: Arc<Control>, key: Option<Secret>, ledger: Arc<dyn Ledger>) -> Self {
-        Self { control, key, ledger }
+    pub(crate) fn new(
+        control: Arc<Control>,
+        key: Option<Secret>,
+        ledger: Arc<dyn Ledger>,
+        changes: Changes,
+    ) -> Self {
+        Self { control, key, ledger, changes }
     }
 
     /// Its key, compared in constant time; without one only loopback is listened on, and neither a
@@ -62,7 +71,14 @@ impl Admin {
         if path == "/healthz" {
             return Ok(respond::json(StatusCode::OK, r#"{"status":"ok"}"#));
         }
+        if path == "/readyz" {
+            let shared = &self.control.shared;
+            return Ok(respond::ready(shared, &shared.engine.load_full()));
+        }
         self.may(&request)?;
+        if path == keys::PATH || path.strip_prefix(keys::PATH).is_some_and(|rest| rest.starts_with('/')) {
+            return keys::answer(self, request).await;
+        }
         match (request.method(), path.as_str()) {
             (&Method::GET, "/metrics") => Ok(self.metrics()),
             (&Method::GET, "/admin/v1/config") => Ok(self.config()),
@@ -73,7 +89,8 @@ impl Admin {
             (&Method::POST, "/admin/v1/reload") => self.reload(),
             _ => Err(ApiError::new(
                 "not_found",
-                "served: GET /metrics, /healthz, /admin/v1/{config,deployments,report}, POST /admin/v1/reload",
+                "served: GET /metrics, /healthz, /readyz, /admin/v1/{config,deployments,keys,report}, POST \
+                 /admin/v1/{keys,reload}, PATCH and DELETE /admin/v1/keys/{id}",
             )),
         }
     }

@@ -25,7 +25,7 @@ use subtle::ConstantTimeEq;
 
 pub(crate) use follow::{Changes, Follower};
 pub(crate) use place::Place;
-pub(crate) use ring::{Keyring, LedgerKeys};
+pub(crate) use ring::{Keyring, LedgerKeys, config_id};
 pub(crate) use snapshot::SnapshotFile;
 
 use crate::error::ApiError;
@@ -316,9 +316,8 @@ pub(crate) mod tests {
         }
         let mut headers = HeaderMap::new();
         key.write_limits(now, &mut headers);
-        let remaining = |name: &str| {
-            headers.get(name).map_or("-".to_owned(), |value| value.to_str().unwrap().to_owned())
-        };
+        let remaining =
+            |name: &str| headers.get(name).map_or("-".to_owned(), |value| value.to_str().unwrap().to_owned());
         let got = ["x-ratelimit-remaining-requests", "x-ratelimit-remaining-tokens"].map(remaining).join("/");
         assert_eq!(got, left, "{script}: {headers:?}");
     }

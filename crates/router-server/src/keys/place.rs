@@ -32,7 +32,11 @@ impl Place {
     ///
     /// # Errors
     /// 503 with when to come back.
-    pub(crate) fn take(shared: &Arc<Shared>, key: Option<&Arc<Key>>, body_bytes: u64) -> Result<Self, ApiError> {
+    pub(crate) fn take(
+        shared: &Arc<Shared>,
+        key: Option<&Arc<Key>>,
+        body_bytes: u64,
+    ) -> Result<Self, ApiError> {
         let claimant = key.map(|key| key.claimant());
         shared.admission(|admission| admission.enter(claimant, body_bytes)).map_err(overloaded)?;
         Ok(Self {

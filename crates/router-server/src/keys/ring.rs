@@ -10,6 +10,9 @@ use router_ledger::KeyRow;
 
 use super::{Access, Entry, Gate, Key, KeyTable};
 
+/// Where keys are from that were not read yet.
+pub(super) const UNREAD: &str = "unread";
+
 /// The ledger's keys as they were at some version.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct LedgerKeys {
@@ -95,7 +98,7 @@ impl Keyring {
     /// Where the ledger's keys are from, in words.
     pub(crate) fn origin(&self) -> String {
         match &self.sources().ledger {
-            FromLedger::Unread => "unread".to_owned(),
+            FromLedger::Unread => UNREAD.to_owned(),
             FromLedger::Snapshot { taken_at, .. } => format!("snapshot of {}", taken_at.rfc3339()),
             FromLedger::Ledger(_) => "ledger".to_owned(),
         }
@@ -271,9 +274,14 @@ mod tests {
         ended.expires_at = Some(NOW);
         let rotated = row("rotated", &[("old", Some(before)), ("grace", Some(after)), ("new", None)], None);
         ring.read(keys(3, vec![ended, rotated]));
-        for (secret, expected) in
-            [("c", "conf"), ("e", "expired"), ("old", "expired"), ("grace", "rotated"), ("new", "rotated"), ("x", "")]
-        {
+        for (secret, expected) in [
+            ("c", "conf"),
+            ("e", "expired"),
+            ("old", "expired"),
+            ("grace", "rotated"),
+            ("new", "rotated"),
+            ("x", ""),
+        ] {
             assert_eq!(who(&ring, secret), expected, "{secret}");
         }
     }

@@ -76,8 +76,7 @@ impl SnapshotFile {
         let (format, ledger, version) = (FORMAT, self.ledger.clone(), keys.version);
         let text = serde_json::to_vec(&Written { format, ledger, taken_at, version, keys: rows })?;
         let new = self.path.with_extension(format!("json.{}", std::process::id()));
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(&new)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(&new)?;
         let written = file.write_all(&text).and_then(|()| file.sync_all());
         written.and_then(|()| fs::rename(&new, &self.path)).inspect_err(|_| {
             let _ = fs::remove_file(&new);
