@@ -46,11 +46,13 @@ async fn sums<T: Tx>(tx: &mut T, since: Timestamp, by: &[By]) -> Answered<Sums> 
     }
     for row in rows(tx, ask.percentiles("r.ended_at - r.at"), since).await? {
         let mut cells = row.cells();
-        requests.entry(group(&mut cells, by)?).or_default().latency_ms = percentiles(&mut cells, 1_000.0)?;
+        let group = group(&mut cells, by)?;
+        requests.entry(group).or_default().latency_ms = percentiles(&mut cells, 1_000.0)?;
     }
     for row in rows(tx, ask.percentiles("r.first_byte_ms"), since).await? {
         let mut cells = row.cells();
-        requests.entry(group(&mut cells, by)?).or_default().first_byte_ms = percentiles(&mut cells, 1.0)?;
+        let group = group(&mut cells, by)?;
+        requests.entry(group).or_default().first_byte_ms = percentiles(&mut cells, 1.0)?;
     }
     Ok((attempts, requests))
 }

@@ -373,7 +373,7 @@ async fn a_ledger_that_fails_is_asked_again_and_nothing_is_lost() {
         // As a flush does; so the pause before the next try is none.
         process.shared.wake.notify_one();
         process.work().await.unwrap();
-        assert_eq!(*process.shared.failing.lock().unwrap(), None);
+        assert_eq!(*process.shared.failing.borrow(), None);
         machine.check().await;
     }
 }
