@@ -115,22 +115,7 @@ pub fn start(options: &Options) -> Result<Running, StartError> {
     let parts = parts(&loaded, data_address, aborted)?;
     let (stop, stopping) = watch::channel(false);
     let (stop_admin, stopping_admin) = watch::channel(false);
-    let control = Arc::new(Control::new(options.source.clone(), Arc::clone(&parts.shared)));
-    let snapshot = snapshot_file(&loaded);
-    let (follower, changes) =
-        Follower::new(Arc::clone(&parts.shared), Arc::clone(&parts.ledger), snapshot.clone());
-    let service =
-        Admin::new(Arc::clone(&control), settings.admin_key.clone(), Arc::clone(&parts.ledger), changes);
-    let admin_runtime = runtime(Runtime::PerCore, 1).map_err(io("start a runtime"))?;
-    let (looked, first_look) = mpsc::channel();
-    let admin_thread = spawn("admin".into(), admin_runtime, async move {
-        tokio::spawn(follower.run(looked));
-        admin::serve(service, admin.into_sockets(), stopping_admin).await;
-    })?;
-    // Before anybody is served it must be known who may ask, from the ledger or from what was last known of it.
-    if first_look.recv_timeout(FIRST_LOOK).is_err() {
-        parts.shared.restore_keys(snapshot.as_ref());
-    }
+    let (control, admin_thread) = administer(options, &loaded, &parts, (admin, stopping_admin))?;
     keys_where_needed(&loaded.checked, data_address, parts.shared.keys.ledger_may_have_keys())
         .map_err(|problem| Unusable { source: options.source.clone(), problems: vec![problem] })?;
     let workers = data.into_sockets().into_iter().enumerate().map(|(n, socket)| {
@@ -153,6 +138,32 @@ pub fn start(options: &Options) -> Result<Running, StartError> {
         writer: parts.writer,
         log_writer: parts.log_writer,
     })
+}
+
+/// Starts administration, and following the ledger's keys. Returns when it is known who may ask, from the ledger or from
+/// what was last known of it: nobody is served before.
+fn administer(
+    options: &Options,
+    loaded: &Loaded,
+    parts: &Parts,
+    (listening, stop): (Listening, watch::Receiver<bool>),
+) -> Result<(Arc<Control>, JoinHandle<()>), StartError> {
+    let (shared, ledger) = (&parts.shared, &parts.ledger);
+    let control = Arc::new(Control::new(options.source.clone(), Arc::clone(shared)));
+    let snapshot = snapshot_file(loaded);
+    let (follower, changes) = Follower::new(Arc::clone(shared), Arc::clone(ledger), snapshot.clone());
+    let key = loaded.checked.server.admin_key.clone();
+    let service = Admin::new(Arc::clone(&control), key, Arc::clone(ledger), changes);
+    let runtime = runtime(Runtime::PerCore, 1).map_err(io("start a runtime"))?;
+    let (looked, first_look) = mpsc::channel();
+    let thread = spawn("admin".into(), runtime, async move {
+        tokio::spawn(follower.run(looked));
+        admin::serve(service, listening.into_sockets(), stop).await;
+    })?;
+    if first_look.recv_timeout(FIRST_LOOK).is_err() {
+        shared.restore_keys(snapshot.as_ref());
+    }
+    Ok((control, thread))
 }
 
 impl Running {
@@ -257,8 +268,7 @@ fn parts(loaded: &Loaded, listens_on: SocketAddr, abort: watch::Receiver<bool>) 
     };
     let options = SpoolOptions { durability, ..SpoolOptions::default() };
     let spool = Spool::open(&loaded.path(&checked.ledger.spool_dir), &instance, options)?;
-    let connecting = runtime(Runtime::PerCore, 1).map_err(io("start a runtime"))?;
-    let ledger = connecting.block_on(router_ledger::connect(&ledger_url(loaded)))?;
+    let ledger = ledger(loaded)?;
     let writer = Writer::start(&spool, Arc::clone(&ledger))?;
     let destination = match &checked.decision_log {
         LogSetting::Off => Destination::Off,
@@ -294,6 +304,16 @@ fn parts(loaded: &Loaded, listens_on: SocketAddr, abort: watch::Receiver<bool>) 
         fixed: Fixed::of(checked, listens_on),
     };
     Ok(Parts { shared: Arc::new(shared), spool, ledger, writer, log_writer })
+}
+
+/// A file is there or it is not; a database elsewhere may be away for a while, and requests are served meanwhile.
+fn ledger(loaded: &Loaded) -> Result<Arc<dyn Ledger>, StartError> {
+    let url = ledger_url(loaded);
+    if let Database::Postgres(_) = loaded.checked.ledger.database {
+        return Ok(router_ledger::connect_lazily(&url)?);
+    }
+    let connecting = runtime(Runtime::PerCore, 1).map_err(io("start a runtime"))?;
+    Ok(connecting.block_on(router_ledger::connect(&url))?)
 }
 
 /// The ledger's URL, usable from the working directory.

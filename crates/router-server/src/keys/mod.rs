@@ -222,7 +222,7 @@ struct Entry {
 }
 
 /// Client keys, sorted by hash: found by its first bytes, accepted by comparing all of it in constant time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct KeyTable {
     by_hash: Vec<Entry>,
     /// By the identity that a key keeps when it changes.
@@ -269,9 +269,7 @@ pub(crate) mod tests {
             (Sha256::digest(secret.as_bytes()).into(), Arc::new(spec))
         });
         let ring = Keyring::new(&specs.collect::<Vec<_>>(), true);
-        let mut table = Arc::try_unwrap(ring.load_full()).unwrap_or_default();
-        table.access = access;
-        table
+        KeyTable { access, ..(*ring.load_full()).clone() }
     }
 
     #[test]
