@@ -11,6 +11,8 @@
 mod learned;
 mod queue;
 
+use std::time::Duration;
+
 use crate::compiled::Limits;
 use crate::failover::{NotAdmitted, Place};
 use crate::time::Timestamp;
@@ -41,6 +43,14 @@ impl Bucket {
         self.tat_nanos.max(now_nanos).saturating_add(cost).saturating_sub(MINUTE_NANOS).max(now_nanos)
     }
 
+    fn left(&self, now_nanos: u64) -> Left {
+        let ahead = self.tat_nanos.saturating_sub(now_nanos);
+        let left = u128::from(self.per_min) * u128::from(MINUTE_NANOS.saturating_sub(ahead))
+            / u128::from(MINUTE_NANOS);
+        let left = u64::try_from(left).unwrap_or(u64::MAX);
+        Left { per_min: self.per_min, left, full_in: Duration::from_nanos(ahead) }
+    }
+
     fn take(&mut self, now_nanos: u64, units: u64) {
         self.tat_nanos = self.tat_nanos.max(now_nanos).saturating_add(self.cost_nanos(units));
     }
@@ -48,6 +58,17 @@ impl Bucket {
     fn give_back(&mut self, units: u64) {
         self.tat_nanos = self.tat_nanos.saturating_sub(self.cost_nanos(units));
     }
+}
+
+/// What is left of one rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The rate.
+    pub per_min: u64,
+    /// What can be taken at once.
+    pub left: u64,
+    /// Until all of it can be.
+    pub full_in: Duration,
 }
 
 /// The limits of one deployment and what is used of them.
@@ -88,6 +109,16 @@ impl Limiter {
     /// No place for another attempt.
     pub fn is_full(&self) -> bool {
         self.concurrency.is_some_and(|limit| self.in_flight >= limit)
+    }
+
+    /// What is left of the requests per minute; `None`: not limited.
+    pub fn requests_left(&self, now: Timestamp) -> Option<Left> {
+        Some(self.requests.as_ref()?.left(nanos(now)))
+    }
+
+    /// What is left of the tokens per minute; `None`: not limited.
+    pub fn tokens_left(&self, now: Timestamp) -> Option<Left> {
+        Some(self.tokens.as_ref()?.left(nanos(now)))
     }
 
     /// When the rates have room for one more request of `tokens`, those who booked first being served; `now` when at

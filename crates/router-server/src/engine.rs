@@ -20,7 +20,7 @@ use router_core::time::Timestamp;
 use router_providers::exchange::{Target, TargetSpec};
 
 use crate::error::ApiError;
-use crate::keys::{Key, KeyTable};
+use crate::keys::Key;
 use crate::state::{self, Neighbours, Slot};
 
 /// Where attempts of one deployment go: one per credential.
@@ -34,8 +34,6 @@ pub(crate) struct Engine {
     pub(crate) hashes: Hashes,
     /// When it was loaded.
     pub(crate) loaded_at: Timestamp,
-    /// Client keys by hash.
-    pub(crate) keys: KeyTable,
     /// Classification.
     pub(crate) chain: Arc<Chain>,
     /// Dialects that some deployment speaks.
@@ -83,7 +81,6 @@ impl Engine {
                 model: Arc::from(""),
             },
             loaded_at: now,
-            keys: KeyTable::new(&compiled.keys, old.map(|o| &o.keys)),
             chain: old.map_or_else(|| Arc::new(Chain::standard()), |o| Arc::clone(&o.chain)),
             targets,
             slots,
@@ -250,10 +247,10 @@ mod tests {
     fn a_configuration_that_cannot_serve_changes_nothing_of_the_one_in_force() {
         let load = |rpm: u32| {
             let text = format!(
-                r#"{{ "keys": [{{ "name": "a", "secret": "abcdefghijklmnopqrstuvwxyz", "rpm": {rpm} }}],
-                    "providers": {{ "p": {{ "dialect": "openai_chat", "base_url": "http://127.0.0.1:1/v1",
+                r#"{{ "providers": {{ "p": {{ "dialect": "openai_chat", "base_url": "http://127.0.0.1:1/v1",
                         "api_key": "good" }} }},
-                    "deployments": [{{ "id": "p/m", "price_usd_per_million": {{ "input": 0, "output": 0 }} }}] }}"#
+                    "deployments": [{{ "id": "p/m", "limits": {{ "rpm": {rpm} }},
+                        "price_usd_per_million": {{ "input": 0, "output": 0 }} }}] }}"#
             );
             load(&Source::Text { text, base: ".".into() }).unwrap().checked
         };
@@ -263,9 +260,11 @@ mod tests {
         let secret = router_core::config::Secret::new("no\nheader".to_owned());
         bad.credentials = vec![vec![Credential { secret, weight: 1 }]; bad.credentials.len()];
         assert!(Engine::new(&bad, Some(&serving), now).is_err());
-        let key = serving.keys.find("abcdefghijklmnopqrstuvwxyz").unwrap();
+        let slot = serving.slot(serving.compiled.deployment_named("p/m").unwrap());
+        let place = router_core::failover::Place::Now;
+        let ask = router_core::health::Ask { seed: 0, tokens: 1, stream: false, last_resort: false, place };
         for n in 0..10 {
-            assert!(key.admit(now).is_ok(), "request {n}");
+            assert!(slot.admit(now, &ask).is_ok(), "request {n}");
         }
     }
 }

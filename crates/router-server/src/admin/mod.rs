@@ -1,6 +1,7 @@
 //! The admin listener: metrics, what is in force, reports, reload. Its own address and its own key.
 
 pub(crate) mod deployments;
+mod keys;
 
 use std::convert::Infallible;
 use std::net::TcpListener as StdListener;
@@ -27,6 +28,7 @@ use crate::cli::span;
 use crate::control::Control;
 use crate::error::ApiError;
 use crate::ingress::only_local;
+use crate::keys::Changes;
 use crate::respond;
 use crate::rotation::Rotation;
 use crate::stream::Body;
@@ -44,6 +46,7 @@ pub(crate) struct Admin {
     key: Option<Secret>,
     ledger: Arc<dyn Ledger>,
     rotation: Arc<Rotation>,
+    changes: Changes,
 }
 
 impl Admin {
@@ -52,9 +55,9 @@ impl Admin {
         control: Arc<Control>,
         key: Option<Secret>,
         ledger: Arc<dyn Ledger>,
-        rotation: Arc<Rotation>,
+        (rotation, changes): (Arc<Rotation>, Changes),
     ) -> Self {
-        Self { control, key, ledger, rotation }
+        Self { control, key, ledger, rotation, changes }
     }
 
     /// Its key, compared in constant time; without one only loopback is listened on, and neither a
@@ -75,7 +78,14 @@ impl Admin {
         if path == "/healthz" {
             return Ok(respond::json(StatusCode::OK, r#"{"status":"ok"}"#));
         }
+        if path == "/readyz" {
+            let shared = &self.control.shared;
+            return Ok(respond::ready(shared, &shared.engine.load_full()));
+        }
         self.may(&request)?;
+        if path == keys::PATH || path.strip_prefix(keys::PATH).is_some_and(|rest| rest.starts_with('/')) {
+            return keys::answer(self, request).await;
+        }
         match (request.method(), path.as_str()) {
             (&Method::GET, "/metrics") => Ok(self.metrics()),
             (&Method::GET, "/admin/v1/config") => Ok(self.config()),
@@ -187,8 +197,9 @@ fn order_of(path: &str) -> Option<(Subject, &str)> {
 fn unserved() -> ApiError {
     ApiError::new(
         "not_found",
-        "served: GET /metrics, /healthz, /admin/v1/{config,deployments,report}, POST /admin/v1/reload, \
-         /admin/v1/{deployments,providers}/{id}/{disable,enable,drain,reset}",
+        "served: GET /metrics, /healthz, /readyz, /admin/v1/{config,deployments,keys,report}, POST \
+         /admin/v1/{keys,reload}, /admin/v1/{deployments,providers}/{id}/{disable,enable,drain,reset}, PATCH and \
+         DELETE /admin/v1/keys/{id}",
     )
 }
 

@@ -6,6 +6,7 @@ mod check;
 mod classify;
 mod deployments;
 mod explain;
+mod keys;
 mod report;
 mod serve;
 
@@ -50,6 +51,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Read one request per line from standard input, write its attributes as one JSON object per line
     Classify(classify::Arguments),
+    /// Client keys in a ledger: make, list, change, rotate, revoke, import
+    Keys(keys::Arguments),
     /// Sum up a ledger: requests, errors, latency, tokens, cost
     Report(report::Arguments),
     /// Take deployments and providers out of use, put them back, on all replicas
@@ -84,6 +87,7 @@ pub fn run() -> ExitCode {
         Some(Command::Check(arguments)) => check::run(arguments),
         Some(Command::Explain(arguments)) => explain::run(arguments),
         Some(Command::Classify(arguments)) => classify::run(arguments),
+        Some(Command::Keys(arguments)) => keys::run(arguments),
         Some(Command::Report(arguments)) => report::run(&arguments),
         Some(Command::Deployments(arguments)) => deployments::run(&arguments),
     };

@@ -393,6 +393,11 @@ impl Books {
         self.request.cost
     }
 
+    /// Tokens of all attempts so far.
+    pub(super) fn tokens(&self) -> u64 {
+        self.request.usage.input_tokens.saturating_add(self.request.usage.output_tokens)
+    }
+
     /// Attempts sent so far.
     pub(super) fn attempts(&self) -> u32 {
         self.request.attempts
