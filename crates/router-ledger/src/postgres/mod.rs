@@ -5,6 +5,7 @@
 
 use std::pin::Pin;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -53,6 +54,8 @@ pub(crate) struct Postgres {
     pool: RwLock<PgPool>,
     options: PgConnectOptions,
     patience: Patience,
+    /// It could not be reached when it was last asked.
+    away: AtomicBool,
     runtime: Option<Runtime>,
     handle: Handle,
 }
@@ -73,7 +76,8 @@ impl Postgres {
             .map_err(|e| Error::database("start a thread for the ledger", e))?;
         let handle = runtime.handle().clone();
         let pool = RwLock::new(pool(&handle, &options));
-        let ledger = Self { pool, options, patience, runtime: Some(runtime), handle };
+        let ledger =
+            Self { pool, options, patience, away: AtomicBool::new(false), runtime: Some(runtime), handle };
         let opened: Answer<'_, ()> = Box::pin(async {
             ledger.migrate(create).await.map_err(|e| Error::database(&ledger.opening(), e))
         });
@@ -115,16 +119,23 @@ impl Postgres {
         tokio::time::timeout(CONNECT, self.options.connect()).await.map_err(late)?
     }
 
+    /// Begins a transaction. While the database is away, nobody waits in the pool, which tries for as long as it may and
+    /// does not say why: what refuses at once is then said at once.
     async fn begin(&self, text: &'static str) -> Result<Transaction<'static, sqlx::Postgres>, sqlx::Error> {
-        match self.pool().begin_with(text).await {
+        if self.away.load(Ordering::Relaxed) {
+            self.alone().await?.close().await?;
+        }
+        let begun = match self.pool().begin_with(text).await {
             // A pool that was replaced meanwhile.
             Err(sqlx::Error::PoolClosed) => self.pool().begin_with(text).await,
-            Err(sqlx::Error::PoolTimedOut) => {
-                self.alone().await?.close().await?;
-                Err(sqlx::Error::PoolTimedOut)
-            }
             other => other,
+        };
+        let away = matches!(begun, Err(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)));
+        self.away.store(away, Ordering::Relaxed);
+        if matches!(begun, Err(sqlx::Error::PoolTimedOut)) {
+            self.alone().await?.close().await?;
         }
+        begun
     }
 
     /// Where it is, without who one is there.

@@ -20,7 +20,7 @@ use crate::suite::{budget, close, open, open_record, request, rows};
 use crate::{
     Answer, Attached, AttemptRow, Batch, BudgetFigures, Cursor, DeploymentStats, Draw, Error, ErrorKind,
     InstanceId, KeyChange, KeyRow, Ledger, NewKey, Report, ReportQuery, Segment, Spool, SpoolOptions,
-    connect,
+    connect, connect_lazily,
 };
 
 const NEVER: u8 = 0;
@@ -411,6 +411,28 @@ async fn the_thread_flushes_stops_and_leaves_nothing_behind() {
     assert_eq!(rows(&*ledger).await[2], (3, 1, "lost", 5_000_000_000));
     let left: Vec<_> = std::fs::read_dir(root.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, [".lock"]);
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_not_there_yet_is_opened_when_it_comes() {
+    let root = tempfile::tempdir().unwrap();
+    let later = root.path().join("later");
+    let url = format!("sqlite://{}/router.db", later.display());
+    let ledger = connect_lazily(&url).unwrap();
+    let spool = Spool::open(&root.path().join("spool"), "me", SpoolOptions::default()).unwrap();
+    let segment = spool.segment(0).unwrap();
+    let writer = Writer::start(&spool, ledger.clone()).unwrap();
+    segment.append(&counted(1)).unwrap();
+    segment.append(&close(1, 1, Outcome::Success, 3)).unwrap();
+    writer.watch().failed().await;
+    assert_eq!(writer.watch().instance(), None);
+    assert!(writer.status().failing.unwrap().contains("later/router.db"));
+    std::fs::create_dir(&later).unwrap();
+    writer.flush().await;
+    assert_eq!(rows(&*ledger).await, [(1, 1, "success", 3)]);
+    assert_eq!(writer.watch().instance(), Some(ledger.attach("me").await.unwrap().id));
+    assert_eq!(connect_lazily("mysql://x").unwrap_err().kind(), ErrorKind::Url);
+    writer.stop(Duration::from_secs(60)).await.unwrap();
 }
 
 #[tokio::test]
