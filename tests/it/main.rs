@@ -17,6 +17,7 @@ mod keys;
 mod kill9;
 mod matrix;
 mod reload;
+mod rescue;
 mod run500;
 mod seed_cases;
 mod streams;
