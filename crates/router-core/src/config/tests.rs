@@ -401,6 +401,27 @@ fn a_reasoning_model_keeps_its_longer_limits_and_a_deployment_its_own() {
 }
 
 #[test]
+fn a_model_of_which_nothing_is_known_may_reason() {
+    let check = |deployment: &str, limits: &str, expected: [u64; 3]| {
+        let checked = good(&with(&format!(
+            r#"{{"reliability": {{"time_limits": {{{limits}}}}},
+                "providers": {{"local": {{"dialect": "openai_chat", "base_url": "http://127.0.0.1:8000/v1"}}}},
+                "deployments": [{{"id": "local/own", "price_usd_per_million": {{"input": 0, "output": 0}}{deployment}}}]}}"#
+        )));
+        let compiled = &checked.compiled;
+        let limits = compiled.deployment(compiled.deployment_named("local/own").unwrap()).time_limits;
+        let limits = [limits.first_byte, limits.answer, limits.idle].map(|l| l.as_secs());
+        assert_eq!(limits, expected, "{deployment}");
+    };
+    check("", "", [180, 1_800, 180]);
+    check(r#", "capabilities": ["reasoning"]"#, "", [180, 1_800, 180]);
+    check(r#", "capabilities": ["tools"]"#, "", [30, 600, 60]);
+    check("", r#""idle_ms": 7000"#, [180, 1_800, 7]);
+    check(r#", "time_limits": {"first_byte_ms": 9000}"#, "", [9, 1_800, 180]);
+    check(r#", "capabilities": []"#, r#""first_byte_ms": 5000"#, [5, 600, 60]);
+}
+
+#[test]
 fn a_deployment_takes_from_the_catalog_what_it_does_not_say() {
     let checked = good(&with(
         r#"{"providers": {"west": {"host": "own", "base_url": "https://x.test/", "region": "eu",
