@@ -36,14 +36,15 @@ fn name(breaker: &mut Breaker, now: Timestamp) -> &'static str {
         DeploymentState::HalfOpenBusy => "B",
         DeploymentState::Ramp => "R50",
         DeploymentState::RampHeld if breaker.state(now, 10) == DeploymentState::Ramp => "R25",
-        DeploymentState::RampHeld => "R10",
+        DeploymentState::RampHeld if breaker.state(now, 5) == DeploymentState::Ramp => "R10",
+        DeploymentState::RampHeld => "h",
         DeploymentState::Suspect | DeploymentState::Disabled => "?",
     }
 }
 
 /// Script words: `.` success, `x` failure, `r` no verdict, `a` refused (a word may hold many); `+N` N seconds pass;
 /// `(` an attempt begins, `).` the oldest begun ends so; `cfg` the configuration changes; `off` the breaker is switched
-/// off; `doubt` and `hope` by its neighbours; `new` a restart. Expected: the state after each word, as a request with draw 30 sees it: C, O, H, B, R10, R25, R50.
+/// off; `doubt` and `hope` by its neighbours; `new` a restart. Expected: the state after each word, as a request with draw 30 sees it: C, O, H, B, h (half open, for a share of requests), R10, R25, R50.
 fn check(script: &str, expected: &str) {
     let mut breaker = Breaker::new(policy());
     let mut now = Timestamp::from_millis(1_795_348_200_000);
@@ -109,7 +110,7 @@ fn comes_back_by_degrees() {
     check("xxxxx +30 ... +10 .... .", "O H R10 R10 R10 R25");
     check("xxxxx +30 ... ..... +10 ..... +10 ..... +10", "O H R10 R10 R25 R25 R50 R50 C");
     // A fifth of failures is allowed, more is not; the step's own outcomes count.
-    check("xxxxx +30 ... x.... +10 xx... +60 +1", "O H R10 R10 R25 O H H");
+    check("xxxxx +30 ... x.... +10 xx... +60 +1", "O H R10 R10 R25 O h h");
     check("xxxxx +30 ... ....x.... x x", "O H R10 R10 R10 O");
     // After closing, the window is empty.
     check(
@@ -120,11 +121,18 @@ fn comes_back_by_degrees() {
 
 #[test]
 fn cooldowns_double_and_are_forgiven() {
-    check("xxxxx +30 x +59 +1 x +119 +1", "O H O O H O O H");
-    check("xxxxx +30 x +60 x +120 x +240 x +480 x +599 +1 x +599 +1", "O H O H O H O H O H O O H O O H");
+    check("xxxxx +30 x +59 +1 x +119 +1", "O H O O h O O h");
+    check("xxxxx +30 x +60 x +120 x +240 x +480 x +599 +1 x +599 +1", "O H O h O h O h O h O O h O O h");
     let back = "... ..... +10 ..... +10 ..... +10";
-    check(&format!("xxxxx +30 {back} +299 xxxxx +59 +1"), "O H R10 R10 R25 R25 R50 R50 C C O O H");
+    check(&format!("xxxxx +30 {back} +299 xxxxx +59 +1"), "O H R10 R10 R25 R25 R50 R50 C C O O h");
     check(&format!("xxxxx +30 {back} +300 xxxxx +29 +1"), "O H R10 R10 R25 R25 R50 R50 C C O O H");
+}
+
+#[test]
+fn after_a_failed_return_it_is_cautious() {
+    // Half open for a share of requests alone, and a step of the ramp ends with its first failure too many.
+    check("xxxxx +30 x +60 ... x +119 +1", "O H O h R10 O O h");
+    check("xxxxx +30 x +60 ... ..... x x", "O H O h R10 R10 R10 O");
 }
 
 #[test]
@@ -163,7 +171,7 @@ fn doubted_by_its_neighbours_it_is_probed_and_one_success_is_enough() {
 #[test]
 fn hope_ends_a_cooldown_and_nothing_else() {
     check("xxxxx hope . . .", "O H H H R10");
-    check("xxxxx hope x +59 +1", "O H O O H");
+    check("xxxxx hope x +59 +1", "O H O O h");
     check("hope xxxxx +30 ... hope", "C O H R10 R10");
     check("xxxxx +30 ( hope", "O H B B");
 }
@@ -171,7 +179,7 @@ fn hope_ends_a_cooldown_and_nothing_else() {
 #[test]
 fn a_restart_goes_on_where_it_stood() {
     check("xxxxx +10 new +19 +1 . . . new", "O O O O H H H R10 R10");
-    check("xxxxx +30 x new +59 +1", "O H O O O H");
+    check("xxxxx +30 x new +59 +1", "O H O O O h");
     check("xxxxx +30 ... ..... +10 new +10 ..... +10 .....", "O H R10 R10 R25 R25 R25 R50 R50 C");
     check("xxxx new xxxx x", "C C C O");
     check("doubt new .", "H H C");
