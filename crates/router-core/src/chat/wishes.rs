@@ -1,8 +1,11 @@
 //! Routing wishes in the words of other gateways: OpenRouter's `models` and `provider`, LiteLLM's habits. As given; what
 //! they mean here is said at each.
 
-use schemars::JsonSchema;
-use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::compiled::DataCollection;
@@ -31,7 +34,6 @@ pub struct ProviderWishes {
     pub require_parameters: Option<bool>,
     /// What to go by, strictly, in place of the strategy.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<SortForm>")]
     pub sort: Option<Sort>,
     /// Dearest price lists that may answer. One without a price may not.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,30 +77,38 @@ pub enum SortBy {
 #[serde(transparent)]
 pub struct Sort(pub SortBy);
 
-/// The forms in which [`Sort`] is written.
-#[derive(JsonSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "its schema is all that is wanted of it")]
-enum SortForm {
-    Name(SortBy),
-    Object(SortObject),
-}
-
-#[derive(Deserialize, JsonSchema)]
+/// OpenRouter's object. Models are always tried in their order, so that is the only `partition`.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SortObject {
-    /// What to go by.
     by: SortBy,
-    /// Models are always tried in their order.
-    #[serde(default)]
-    #[expect(dead_code, reason = "there is one value, which is the way it is done")]
-    partition: Option<Partition>,
+    #[serde(default, rename = "partition")]
+    _partition: Option<Partition>,
 }
 
-#[derive(Deserialize, JsonSchema)]
+#[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Partition {
     Model,
+}
+
+impl JsonSchema for Sort {
+    fn schema_name() -> Cow<'static, str> {
+        "Sort".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let by = generator.subschema_for::<SortBy>();
+        json_schema!({
+            "description": "What to go by, strictly: a name, or an object with the name as `by`.",
+            "anyOf": [by, {
+                "type": "object",
+                "properties": { "by": by, "partition": { "const": "model" } },
+                "required": ["by"],
+                "additionalProperties": false
+            }]
+        })
+    }
 }
 
 impl<'de> Deserialize<'de> for Sort {
@@ -113,11 +123,11 @@ impl<'de> Deserialize<'de> for Sort {
             }
 
             fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Sort, E> {
-                SortBy::deserialize(serde::de::value::StrDeserializer::new(name)).map(Sort)
+                SortBy::deserialize(StrDeserializer::new(name)).map(Sort)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Sort, A::Error> {
-                let object = SortObject::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+                let object = SortObject::deserialize(MapAccessDeserializer::new(map))?;
                 Ok(Sort(object.by))
             }
         }
@@ -169,6 +179,12 @@ pub struct Habits {
 #[derive(Debug, PartialEq, Eq)]
 pub struct FallbackName(pub String);
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FallbackObject {
+    model: String,
+}
+
 impl<'de> Deserialize<'de> for FallbackName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Form;
@@ -184,17 +200,9 @@ impl<'de> Deserialize<'de> for FallbackName {
                 Ok(FallbackName(name.to_owned()))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FallbackName, A::Error> {
-                let mut model = None;
-                while let Some(key) = map.next_key::<String>()? {
-                    if key != "model" {
-                        map.next_value::<IgnoredAny>()?;
-                        let text = format!("a fallback changes the model and nothing else, not `{key}`");
-                        return Err(A::Error::custom(text));
-                    }
-                    model = Some(map.next_value()?);
-                }
-                model.map(FallbackName).ok_or_else(|| A::Error::missing_field("model"))
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<FallbackName, A::Error> {
+                let object = FallbackObject::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(FallbackName(object.model))
             }
         }
 

@@ -26,8 +26,8 @@ pub fn decide(compiled: &Compiled, input: &DecisionInput) -> Decision {
     let judge = Judge::new(compiled, input, &scope, real_wanted(compiled, &scope));
     let (mut verdicts, ends) = judged(&judge, &scope);
     // Verdicts from here on are of deployments kept for some kind of failure.
-    let kept = scope.groups.iter().zip(&ends).filter(|(group, _)| group.when == When::Always);
-    let always = kept.map(|(_, end)| *end).last().unwrap_or(0);
+    let before = scope.groups.iter().zip(&ends).rfind(|(group, _)| group.when == When::Always);
+    let always = before.map_or(0, |(_, end)| *end);
     let mut ranked = Places::new();
     let mut start = 0;
     let mut rng = fastrand::Rng::with_seed(input.seed ^ DRAW);

@@ -9,6 +9,7 @@ use super::scope::Group;
 use super::{rendezvous, score};
 use crate::chat::SortBy;
 use crate::compiled::{Compiled, Strategy};
+use crate::money::Usd;
 
 /// A candidate by its place in the list of verdicts.
 pub(super) type Place = u16;
@@ -173,7 +174,7 @@ impl Spread<'_> {
         sort_by_key(places, |place| {
             let verdict = self.verdict(place);
             let value = match by {
-                SortBy::Price => verdict.cost.map(|cost| cost.nano()),
+                SortBy::Price => verdict.cost.map(Usd::nano),
                 SortBy::Throughput => known(self.view(place).mean_total_ms),
                 SortBy::Latency => known(self.measured_ms(place)),
             };

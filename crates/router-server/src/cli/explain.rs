@@ -115,7 +115,8 @@ fn print(explanation: &Value) {
             .filter(|r| !r.is_null())
             .map(|r| format!(" {}", text(r)))
             .unwrap_or_default();
-        line(&format!("  {}:{cost}{reason}", text(&verdict["deployment"])));
+        let detail = verdict.get("detail").map(|d| format!(" ({})", text(d))).unwrap_or_default();
+        line(&format!("  {}:{cost}{reason}{detail}", text(&verdict["deployment"])));
     }
     line(&format!("attributes: {}", explanation["attributes"]));
 }

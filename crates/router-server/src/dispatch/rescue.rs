@@ -73,7 +73,7 @@ impl Run<'_> {
             return None;
         }
         if let Some(cut) = self.cut() {
-            // With whichever credential: they differ in nothing that counts here.
+            // Whichever credential it will be: all speak the same format.
             let target = self.engine.target(deployment, 0);
             if !exchange::can_go_on(&cut, &target) {
                 return Some(NotAdmitted::CannotGoOn);

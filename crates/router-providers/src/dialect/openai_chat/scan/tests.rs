@@ -109,7 +109,11 @@ fn what_is_wrong_in_other_gateways_words() {
     refused(&with(r#""provider":{"data_collection":"no"}"#), "/provider/data_collection", "unknown variant");
     refused(&with(r#""provider":{"max_price":{"prompt":-1}}"#), "/provider/max_price", "-1");
     refused(&with(r#""fallbacks":{"m":["n"]}"#), "/fallbacks", "an array of models");
-    refused(&with(r#""fallbacks":["m",{"model":"n","messages":[]}]"#), "/fallbacks/1", "not `messages`");
+    refused(
+        &with(r#""fallbacks":["m",{"model":"n","messages":[]}]"#),
+        "/fallbacks/1",
+        "unknown field `messages`",
+    );
     refused(&with(r#""num_retries":-1"#), "/num_retries", "0 or more");
     refused(&with(r#""num_retries":"2""#), "/num_retries", "whole number");
     refused(&with(r#""disable_fallbacks":"yes""#), "/disable_fallbacks", "true or false");
