@@ -82,6 +82,9 @@ fn alerts(shares: &[f64], path: &str, report: &mut Report) -> Vec<u32> {
     all
 }
 
+/// A member, its value, and whether that is known.
+type Known<'a> = (&'a str, &'a Option<String>, &'a dyn Fn(&str) -> bool);
+
 /// Names that nobody has are probably not meant. Those of keys, owners and tags may be in the ledger, and providers and
 /// deployments may be off: that is said, not refused.
 fn known(budget: &file::Budget, file: &File, fleet: &Fleet, (path, report): (&str, &mut Report)) {
@@ -89,7 +92,7 @@ fn known(budget: &file::Budget, file: &File, fleet: &Fleet, (path, report): (&st
     let on = |is: &dyn Fn(&crate::compiled::Deployment) -> bool| fleet.deployments.iter().any(is);
     let in_keys = |is: &dyn Fn(&file::Key) -> bool| file.keys.iter().any(is);
     let provider = |name: &str| file.providers.contains_key(name) || on(&|d| *d.provider == *name);
-    let checks: [(&str, &Option<String>, &dyn Fn(&str) -> bool); 6] = [
+    let checks: [Known<'_>; 6] = [
         ("key", &wanted.key, &|name| in_keys(&|key| key.name == name)),
         ("owner", &wanted.owner, &|name| in_keys(&|key| key.owner.as_deref() == Some(name))),
         ("tag", &wanted.tag, &|name| in_keys(&|key| key.tags.iter().any(|tag| tag == name))),
