@@ -11,11 +11,13 @@
 mod bad_config;
 mod bad_input;
 mod burst;
+mod crowd;
 mod defaults;
 mod drain;
 mod keys;
 mod kill9;
 mod matrix;
+mod outage;
 mod reload;
 mod run500;
 mod seed_cases;
