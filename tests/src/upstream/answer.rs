@@ -14,6 +14,8 @@ pub struct Speech {
     pub to: u32,
     /// What follows each word, before its space.
     pub mark: &'static str,
+    /// A number of the request that each word repeats.
+    pub token: Option<u32>,
     /// Two calls of functions follow.
     pub calls: bool,
     /// It ends because of the limit on its length.
@@ -25,7 +27,7 @@ pub struct Speech {
 impl Speech {
     /// So many words, a token each.
     pub fn words(words: u32) -> Self {
-        Self { from: 0, to: words, mark: "", calls: false, capped: false, tokens: words }
+        Self { from: 0, to: words, mark: "", token: None, calls: false, capped: false, tokens: words }
     }
 
     /// The text of its words.
@@ -35,7 +37,8 @@ impl Speech {
 
     /// The n-th word.
     fn word(&self, n: u32) -> String {
-        format!("w{n}{} ", self.mark)
+        let token = self.token.map(|token| format!("-{token}")).unwrap_or_default();
+        format!("w{n}{token}{} ", self.mark)
     }
 
     /// The wire format's name for the reason of its end.

@@ -147,7 +147,13 @@ fn speech(state: &State, script: &Script, call: &Call) -> Speech {
     if script.tool_calls && check::wants_calls(state.wire, &call.body) {
         return Speech { to: 0, calls: true, ..words };
     }
-    words
+    Speech { token: script.echo.then(|| token(&call.text)).flatten(), ..words }
+}
+
+/// The number behind `token ` in a request.
+fn token(request: &str) -> Option<u32> {
+    let (_, rest) = request.split_once("token ")?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// What a stream consists of.
