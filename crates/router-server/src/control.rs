@@ -56,7 +56,7 @@ impl Control {
             after: new.compiled.config_hash.to_string(),
         };
         warn_of_fixed(&self.shared, &loaded.checked);
-        self.shared.state.reconfigure(&new.compiled.reliability.retries);
+        self.shared.state.reconfigure(&new.compiled.reliability);
         self.shared.engine.store(Arc::new(new));
         tracing::info!(before = reloaded.before, after = reloaded.after, "configuration reloaded");
         Ok(reloaded)
@@ -103,7 +103,6 @@ pub(crate) fn say(source: &Source, loaded: &Loaded) {
     for note in &loaded.checked.notes {
         match note.kind {
             NoteKind::LeftOut => tracing::debug!(path = note.path, "{}", note.text),
-            NoteKind::NotYet => tracing::info!(path = note.path, "{}", note.text),
             NoteKind::ProviderOff | NoteKind::Simulated | NoteKind::Suspicious => {
                 tracing::warn!(path = note.path, "{}", note.text);
             }

@@ -245,7 +245,7 @@ fn parts(loaded: &Loaded, listens_on: SocketAddr, abort: watch::Receiver<bool>) 
     let server = &checked.server;
     let shared = Shared {
         engine: ArcSwap::from_pointee(engine),
-        state: State::new(&checked.compiled.reliability.retries),
+        state: State::new(&checked.compiled.reliability),
         clock,
         log,
         metrics: Metrics::new(),

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use router_core::budget::{Budget, Hold};
-use router_core::compiled::{BreakerPolicy, Compiled, Limits, RetryPolicy};
-use router_core::failover::{NotAdmitted, RetryBudget};
+use router_core::compiled::{BreakerPolicy, Compiled, Limits, Reliability};
+use router_core::failover::{HedgeCredit, NotAdmitted, RetryBudget};
 use router_core::health::{Ask, DeploymentHealth, Ending, HealthSnapshot, Permit};
 use router_core::money::Usd;
 use router_core::select::DeploymentView;
@@ -85,6 +85,7 @@ impl Slot {
 #[derive(Debug)]
 pub(crate) struct State {
     retries: Mutex<RetryBudget>,
+    hedges: Mutex<HedgeCredit>,
     /// No limits are configurable yet; every attempt already holds and settles here.
     money: Mutex<Budget>,
     spool_well: AtomicBool,
@@ -92,9 +93,10 @@ pub(crate) struct State {
 
 impl State {
     /// Nothing used yet.
-    pub(crate) fn new(retries: &RetryPolicy) -> Self {
+    pub(crate) fn new(reliability: &Reliability) -> Self {
         Self {
-            retries: Mutex::new(RetryBudget::new(retries)),
+            retries: Mutex::new(RetryBudget::new(&reliability.retries)),
+            hedges: Mutex::new(HedgeCredit::new(hedge_share_ppm(reliability))),
             money: Mutex::new(Budget::new(None)),
             spool_well: AtomicBool::new(true),
         }
@@ -106,8 +108,9 @@ impl State {
     }
 
     /// The same after a reload.
-    pub(crate) fn reconfigure(&self, retries: &RetryPolicy) {
-        lock(&self.retries).reconfigure(retries);
+    pub(crate) fn reconfigure(&self, reliability: &Reliability) {
+        lock(&self.retries).reconfigure(&reliability.retries);
+        lock(&self.hedges).reconfigure(hedge_share_ppm(reliability));
     }
 
     /// One of the requests whose share may be retried.
@@ -118,6 +121,21 @@ impl State {
     /// Whether a repeat may be made.
     pub(crate) fn withdraw_retry(&self, now: Timestamp) -> bool {
         lock(&self.retries).try_withdraw(now)
+    }
+
+    /// An answer cost so much: a share of it may be spent on hedges.
+    pub(crate) fn earn_hedge(&self, now: Timestamp, cost: Usd) {
+        lock(&self.hedges).earn(now, cost);
+    }
+
+    /// Whether a hedge that is expected to cost so much may be made.
+    pub(crate) fn take_hedge(&self, now: Timestamp, expected: Usd) -> bool {
+        lock(&self.hedges).try_take(now, expected)
+    }
+
+    /// It did cost so much more.
+    pub(crate) fn settle_hedge(&self, now: Timestamp, expected: Usd, actual: Usd) {
+        lock(&self.hedges).settle(now, expected, actual);
     }
 
     /// Sets money aside.
@@ -141,6 +159,10 @@ impl State {
     pub(crate) fn spool_is_well(&self) -> bool {
         self.spool_well.load(Ordering::Relaxed)
     }
+}
+
+fn hedge_share_ppm(reliability: &Reliability) -> u32 {
+    reliability.hedging.map_or(0, |hedging| hedging.max_extra_cost_ppm)
 }
 
 /// Slots of a new configuration: those of deployments it keeps are the old ones.

@@ -106,7 +106,8 @@ impl Run<'_> {
         }
         let to = Destination { deployment, simulated: self.engine.compiled.deployment(deployment).simulated };
         let call = self.call(attempt, deployment, limits);
-        self.live = Some(Live::send(self.worker, attempt, &to, call));
+        let place = if self.live.is_none() { &mut self.live } else { &mut self.rival };
+        *place = Some(Live::send(self.worker, attempt, &to, call));
         Performed::Done
     }
 
@@ -133,13 +134,13 @@ impl Run<'_> {
             },
             cost: Arc::new(self.books.cost_with(deployment)),
             tag: respond::value(&format!("{}/{}", arrival.id, attempt.0)),
-            goes_on: None,
+            goes_on: self.cut(),
         }
     }
 
     /// Stops an attempt, sent or only admitted, and settles it.
     pub(super) fn cancel(&mut self, attempt: AttemptNo, failure: Option<FailureKind>) {
-        if let Some(mut live) = self.live.take_if(|l| l.attempt == attempt) {
+        if let Some(mut live) = self.take(attempt) {
             let spent = Spent::so_far(&mut live);
             self.books.close(attempt, failure.map_or(Outcome::Cancelled, Outcome::Failure), spent, None);
         } else if let Some(admission) = self.admission.take_if(|a| a.attempt == attempt) {

@@ -43,6 +43,8 @@ pub(super) struct Live {
     pub(super) seen_tokens: u64,
     /// It was asked for its first step: before that nothing went out.
     pub(super) begun: bool,
+    /// The first visible bytes of its stream, until it is committed.
+    pub(super) held: Option<Item>,
     stage: Stage,
 }
 
@@ -57,7 +59,7 @@ impl Live {
             };
             exchange::send(transport, call).await
         });
-        Self { attempt, deployment, seen_tokens: 0, begun: false, stage: Stage::Sending(sending) }
+        Self { attempt, deployment, seen_tokens: 0, begun: false, held: None, stage: Stage::Sending(sending) }
     }
 
     /// Waits for what happens next. Nothing is lost when this future is dropped and called again.

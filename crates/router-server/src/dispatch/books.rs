@@ -201,27 +201,34 @@ impl Books {
         }
     }
 
-    /// Writes the attempt's end: usage, cost and outcome, to the spool, the board, the log and the metrics.
+    /// Writes the attempt's end: usage, cost and outcome, to the spool, the board, the log and the metrics. Returns the
+    /// tokens booked.
     pub(super) fn close(
         &mut self,
         attempt: AttemptNo,
         outcome: Outcome,
         spent: Spent,
         retry_after: Option<Duration>,
-    ) {
-        if let Some(record) = self.end(attempt, outcome, spent, retry_after) {
+    ) -> Usage {
+        let Some((record, written)) = self.end(attempt, outcome, spent, retry_after) else {
+            return Usage::default();
+        };
+        let usage = record.usage;
+        if written {
             self.append(&[LedgerRecord::Close(record)]);
         }
+        usage
     }
 
-    /// Everything of `close` but the record in the spool, which it returns.
+    /// Everything of `close` but the record in the spool, which it returns, with whether it belongs there: an attempt whose
+    /// `open` could not be written has no `close` either.
     fn end(
         &mut self,
         attempt: AttemptNo,
         outcome: Outcome,
         spent: Spent,
         retry_after: Option<Duration>,
-    ) -> Option<CloseRecord> {
+    ) -> Option<(CloseRecord, bool)> {
         let place = self.open.iter().position(|o| o.record.attempt == attempt.0)?;
         let open = self.open.swap_remove(place);
         let now = self.worker.shared.clock.now();
@@ -265,8 +272,7 @@ impl Books {
             self.price_version = Some(Arc::clone(&opened.price_version));
             self.request.first_byte_ms = first_byte.map(|at| millis(at.since(self.request.at)));
         }
-        // An attempt whose `open` could not be written has no `close` either.
-        written.then_some(record)
+        Some((record, written))
     }
 
     /// Cost of all attempts so far.
@@ -294,6 +300,7 @@ impl Books {
     /// Before the client sees the end of its answer.
     pub(super) fn succeed(&mut self, attempt: AttemptNo, spent: Spent, last_byte: Timestamp) {
         let closed = self.end(attempt, Outcome::Success, spent, None);
+        let closed = closed.and_then(|(record, written)| written.then_some(record));
         self.write_end(&SUCCESS, Some(last_byte), closed);
     }
 

@@ -11,6 +11,7 @@ use router_providers::transport::joined;
 use smallvec::SmallVec;
 
 use super::books::Books;
+use super::rescue::Broken;
 use super::run::{End, FailedAttempt};
 use crate::engine::Engine;
 use crate::error::ApiError;
@@ -87,45 +88,55 @@ pub(super) fn whole(
     response
 }
 
-/// The error for a request that got no answer.
-pub(super) fn error(engine: &Engine, end: End, failed: &[FailedAttempt], now: Timestamp) -> ApiError {
-    let finish = match end {
+/// What led to an error: the attempts that failed, and the stream that broke off.
+type Led<'a> = (&'a [FailedAttempt], Option<&'a Broken>);
+
+/// The error for a request that got no answer, or not all of it.
+pub(super) fn error(engine: &Engine, end: End, (failed, broken): Led<'_>, now: Timestamp) -> ApiError {
+    let listed = list(engine, failed);
+    let error = match end {
         End::LedgerUnavailable => {
-            return ApiError::new(
-                "ledger_unavailable",
-                "the ledger cannot be written and ledger.on_full is refuse",
-            );
+            let text = "the ledger cannot be written and ledger.on_full is refuse";
+            ApiError::new("ledger_unavailable", text)
         }
-        End::ShuttingDown => return ApiError::new("shutting_down", "the server is shutting down"),
-        End::Finish(finish) => finish,
-    };
-    let listed = || list(engine, failed);
-    let error = match finish {
-        Finish::Busy(until) => {
-            let span = until.since(now);
-            ApiError::new("rate_limit_exceeded", format!("every deployment's own limit is spent{}", listed()))
-                .retry_after(span)
+        End::ShuttingDown => ApiError::new("shutting_down", "the server is shutting down"),
+        End::Finish(Finish::Busy(until)) => {
+            let text = format!("every deployment's own limit is spent{listed}");
+            ApiError::new("rate_limit_exceeded", text).retry_after(until.since(now))
         }
-        Finish::NoMoney => ApiError::new("budget_exceeded", "the money left does not cover an attempt"),
-        Finish::DeadlineExceeded => {
-            ApiError::new("deadline_exceeded", format!("no answer before the deadline{}", listed()))
+        End::Finish(Finish::NoMoney) => {
+            ApiError::new("budget_exceeded", "the money left does not cover an attempt")
         }
-        Finish::Broken(_, FailureKind::Timeout) => {
-            ApiError::new("deadline_exceeded", "the deadline came before the end of the answer")
+        End::Finish(Finish::OverCostCeiling(last)) => {
+            let code = last.map_or("no_eligible_deployment", |_| "all_attempts_failed");
+            let text = "over_cost_ceiling: whoever is left would cost more than the request may";
+            ApiError::new(code, format!("{text}{listed}"))
         }
-        Finish::Failed(kind) => return exhausted(kind, failed, &listed()),
-        Finish::Broken(_, kind) => ApiError::new(
-            "all_attempts_failed",
-            format!("the stream broke off ({}) and cannot be completed{}", kind.name(), listed()),
-        ),
-        Finish::Answered(_) | Finish::ClientGone => {
+        End::Finish(Finish::DeadlineExceeded) => {
+            ApiError::new("deadline_exceeded", format!("no answer before the deadline{listed}"))
+        }
+        End::Finish(Finish::Broken(_, FailureKind::Timeout)) => {
+            let text = format!("the deadline came before the end of the answer{listed}");
+            ApiError::new("deadline_exceeded", text)
+        }
+        End::Finish(Finish::Broken(_, kind)) => {
+            let why = match broken {
+                Some(Broken::For(why)) => format!(", for {why}"),
+                _ => String::new(),
+            };
+            let text = format!("the stream broke off ({}) and cannot be completed{why}{listed}", kind.name());
+            ApiError::new("all_attempts_failed", text)
+        }
+        End::Finish(Finish::Failed(kind)) => exhausted(kind, failed, &listed),
+        End::Finish(Finish::Answered(_) | Finish::ClientGone) => {
             ApiError::new("internal_error", "ended without an answer")
         }
     };
-    ApiError { retried: !failed.is_empty(), ..error }
+    ApiError { retried: error.retried || !failed.is_empty(), ..error }
 }
 
-/// Every way is used up. A refusal of the request itself is passed on as such; limits everywhere are a 429.
+/// Every way is used up. A refusal of the request itself is passed on as such; limits everywhere are a 429. When every
+/// attempt was told when to come back, so is the client.
 fn exhausted(kind: Option<FailureKind>, failed: &[FailedAttempt], listed: &str) -> ApiError {
     // What could not be written for one deployment is the answer only if nobody was asked: others may do better later.
     let last = failed.iter().rev().find(|f| f.kind != FailureKind::Inexpressible).or(failed.last());
@@ -140,8 +151,9 @@ fn exhausted(kind: Option<FailureKind>, failed: &[FailedAttempt], listed: &str) 
     };
     let kind = kind.map_or("no attempt", FailureKind::name);
     let error = ApiError { retried: true, ..ApiError::new(code, format!("{text}, last: {kind}{listed}")) };
-    let wait = failed.iter().filter_map(|f| f.retry_after).min();
-    match wait.filter(|_| all_limited) {
+    let told = failed.iter().filter_map(|f| f.retry_after);
+    let all_told = all_limited || failed.iter().all(|f| f.retry_after.is_some());
+    match told.min().filter(|_| all_told) {
         Some(span) => error.retry_after(span),
         None => error,
     }

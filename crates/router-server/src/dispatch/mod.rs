@@ -6,8 +6,11 @@ mod attempt;
 mod books;
 mod head;
 mod input;
+mod race;
+mod rescue;
 mod run;
 mod spent;
+mod wait;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

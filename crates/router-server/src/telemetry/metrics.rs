@@ -44,6 +44,11 @@ struct CodeLabel {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct DeploymentLabel {
     deployment: Arc<str>,
 }
@@ -88,6 +93,8 @@ pub(crate) struct Metrics {
     config_info: Family<HashLabel, Gauge>,
     in_flight: Gauge,
     refusals: Family<CodeLabel, Counter>,
+    rescues: Family<OutcomeLabel, Counter>,
+    hedges: Family<OutcomeLabel, Counter>,
 }
 
 impl Metrics {
@@ -108,6 +115,8 @@ impl Metrics {
             config_info: Family::default(),
             in_flight: Gauge::default(),
             refusals: Family::default(),
+            rescues: Family::default(),
+            hedges: Family::default(),
             registry: Registry::default(),
         };
         registry.register("requests", "Requests that ended", all.requests.clone());
@@ -136,6 +145,16 @@ impl Metrics {
         registry.register("config_info", "The configuration in force", all.config_info.clone());
         registry.register("requests_in_flight", "Requests being served", all.in_flight.clone());
         registry.register("refusals", "Requests refused before they were decided", all.refusals.clone());
+        registry.register(
+            "rescues",
+            "Streamed answers that broke off after their client had seen some: completed, failed, impossible, cancelled",
+            all.rescues.clone(),
+        );
+        registry.register(
+            "hedges",
+            "Second attempts beside a late first one: won, lost, failed, cancelled, or needed, as the first failed",
+            all.hedges.clone(),
+        );
         Self { registry, ..all }
     }
 
@@ -183,6 +202,16 @@ impl Metrics {
     pub(crate) fn attempt_done(&self, deployment: &Arc<str>, failure: &'static str) {
         let labels = AttemptLabels { deployment: Arc::clone(deployment), failure };
         self.attempts.get_or_create(&labels).inc();
+    }
+
+    /// An answer broke off, and this became of it.
+    pub(crate) fn rescue_done(&self, outcome: &'static str) {
+        self.rescues.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// A second attempt raced with a first, and this became of it.
+    pub(crate) fn hedge_done(&self, outcome: &'static str) {
+        self.hedges.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// The text form; gauges that mirror other state are read now.

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::attributes::AttributeSet;
 use crate::catalog::Catalog;
-use crate::compiled::{BreakerPolicy, Compiled, Reliability, RetryPolicy, Selection, Tier};
+use crate::compiled::{BreakerPolicy, Compiled, HedgePolicy, Reliability, RetryPolicy, Selection, Tier};
 use crate::config::check::names::Names;
 use crate::config::{Checked, File, Known, Note, NoteKind, Problem};
 
@@ -182,10 +182,13 @@ fn reliability(file: &File, report: &mut Report) -> Reliability {
     if retries.backoff_cap_ms < retries.backoff_base_ms {
         report.problem("reliability.retries.backoff_cap_ms", "is below backoff_base_ms");
     }
-    if file.reliability.rescue.enabled {
-        let text = "stream rescue is not there yet: a stream that is cut ends with the dialect's error event";
-        report.note(NoteKind::NotYet, "reliability.rescue", text);
+    let hedging = &file.reliability.hedging;
+    if !(0.0..=100.0).contains(&hedging.max_extra_cost_percent) {
+        let text = format!("{} is no percentage", hedging.max_extra_cost_percent);
+        report.problem("reliability.hedging.max_extra_cost_percent", text);
     }
+    // In range: at most a million.
+    let max_extra_cost_ppm = (hedging.max_extra_cost_percent * 1e4).round() as u32;
     Reliability {
         deadline: Duration::from_millis(limits.deadline_ms),
         retries: RetryPolicy {
@@ -206,6 +209,8 @@ fn reliability(file: &File, report: &mut Report) -> Reliability {
             max_cooldown: Duration::from_secs(breaker.max_cooldown_secs),
             ramp_step: Duration::from_secs(breaker.ramp_step_secs),
         },
+        rescue: file.reliability.rescue.enabled,
+        hedging: hedging.enabled.then_some(HedgePolicy { max_extra_cost_ppm }),
     }
 }
 
