@@ -41,7 +41,7 @@ pub(crate) struct Figures {
     pub(crate) tried_after: Option<Duration>,
     pub(crate) closed_after: Option<Duration>,
     /// Requests and its calls, by step of the ramp, after it was well.
-    steps: [(u32, u32); 3],
+    pub(crate) steps: [(u32, u32); 3],
 }
 
 impl Figures {
