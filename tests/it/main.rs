@@ -12,6 +12,7 @@ mod bad_config;
 mod bad_input;
 mod burst;
 mod defaults;
+mod deployments;
 mod drain;
 mod keys;
 mod kill9;

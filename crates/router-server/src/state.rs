@@ -17,6 +17,7 @@ use router_core::money::Usd;
 use router_core::select::DeploymentView;
 use router_core::time::Timestamp;
 
+use router_providers::error as upstream;
 use tokio::sync::Notify;
 
 use crate::engine::Engine;
@@ -82,8 +83,16 @@ impl Slot {
     }
 
     /// What the answer to an attempt said is left.
-    pub(crate) fn learn(&self, now: Timestamp, permit: &Permit, said: &RateState) {
-        lock(&self.health).learn(now, permit, said);
+    pub(crate) fn learn(&self, now: Timestamp, permit: &Permit, said: &upstream::RateState) {
+        let said = RateState {
+            requests_left: said.requests_left,
+            requests_reset_in: said.requests_reset_in,
+            tokens_left: said.tokens_left,
+            tokens_reset_in: said.tokens_reset_in,
+        };
+        if !said.is_empty() {
+            lock(&self.health).learn(now, permit, &said);
+        }
     }
 
     fn doubt(&self, now: Timestamp) {
