@@ -14,6 +14,7 @@ mod budgets;
 mod burst;
 mod crowd;
 mod defaults;
+mod deployments;
 mod drain;
 mod keys;
 mod kill9;

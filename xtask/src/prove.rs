@@ -1,4 +1,4 @@
-//! `cargo xtask prove`: the long forms of what CI shows in short: real prompts, kills, simulated seeds.
+//! `cargo xtask prove`: the long forms of what CI shows in short: real prompts, kills, simulated seeds, the breaker's figures.
 
 use std::path::{Path, PathBuf};
 
@@ -19,9 +19,12 @@ pub(crate) struct Arguments {
     /// Seeds of the simulation of failover, health and limits
     #[arg(long, default_value_t = 10_000)]
     seeds: u32,
+    /// Runs of each setting of the breaker's proof
+    #[arg(long, default_value_t = 100)]
+    breaker_runs: u32,
 }
 
-/// Runs the three of them.
+/// Runs all of them.
 ///
 /// # Errors
 /// The first that fails, or what it needs and does not find.
@@ -35,6 +38,9 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
     crate::ci::cargo(root, &["build", "--locked", "--package", "router-server"], &[])?;
     let seeds = [("ROUTER_SIM_SEEDS", arguments.seeds.to_string())];
     crate::ci::cargo(root, &test("router-core", &["--test", "simulation"]), &seeds)?;
+    let runs = [("ROUTER_BREAKER_RUNS", arguments.breaker_runs.to_string())];
+    let breaker = ["--release", "--test", "breaker", "--", "--nocapture", "--test-threads=1"];
+    crate::ci::cargo(root, &test("router-core", &breaker), &runs)?;
     let kills = [("ROUTER_TESTS_KILLS", arguments.kills.to_string())];
     crate::ci::cargo(root, &test("router-tests", &["kill9", "--", "--nocapture"]), &kills)?;
     let mut prompts = crate::ci::python_for_tests(root)?;

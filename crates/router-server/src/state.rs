@@ -16,6 +16,7 @@ use router_core::money::Usd;
 use router_core::select::DeploymentView;
 use router_core::time::Timestamp;
 
+use router_providers::error as upstream;
 use tokio::sync::Notify;
 
 use crate::engine::Engine;
@@ -81,8 +82,16 @@ impl Slot {
     }
 
     /// What the answer to an attempt said is left.
-    pub(crate) fn learn(&self, now: Timestamp, permit: &Permit, said: &RateState) {
-        lock(&self.health).learn(now, permit, said);
+    pub(crate) fn learn(&self, now: Timestamp, permit: &Permit, said: &upstream::RateState) {
+        let said = RateState {
+            requests_left: said.requests_left,
+            requests_reset_in: said.requests_reset_in,
+            tokens_left: said.tokens_left,
+            tokens_reset_in: said.tokens_reset_in,
+        };
+        if !said.is_empty() {
+            lock(&self.health).learn(now, permit, &said);
+        }
     }
 
     fn doubt(&self, now: Timestamp) {
@@ -186,10 +195,10 @@ impl State {
     }
 
     /// What is taken out by hand, all of it at once.
-    pub(crate) fn set_controls(&self, engine: &Engine, controls: Controls) {
+    pub(crate) fn set_controls(&self, engine: &Engine, controls: &Controls) {
         let before = std::mem::replace(&mut *lock(&self.controls), controls.clone());
-        if before != controls {
-            put_on(engine, &controls);
+        if before != *controls {
+            put_on(engine, controls);
         }
     }
 
@@ -197,7 +206,7 @@ impl State {
     pub(crate) fn set_control(&self, engine: &Engine, subject: Subject, control: Option<Control>) {
         let mut controls = lock(&self.controls).clone();
         controls.set(subject, control);
-        self.set_controls(engine, controls);
+        self.set_controls(engine, &controls);
     }
 
     /// The same for another configuration.

@@ -11,7 +11,6 @@ use router_core::compiled::DeploymentIdx;
 use router_core::cost::{DEFAULT_OUTPUT_TOKENS, Dearest};
 use router_core::failover::AttemptNo;
 use router_core::health::{Ending, Permit};
-use router_core::limit::RateState;
 use router_core::money::Usd;
 use router_core::price::ServiceTier;
 use router_core::record::log::LogEvent;
@@ -289,15 +288,7 @@ impl Books {
     /// The provider said what is left of its limits.
     pub(super) fn learn(&self, attempt: AttemptNo, said: &upstream::RateState) {
         let Some(open) = self.open.iter().find(|o| o.record.attempt == attempt.0) else { return };
-        let said = RateState {
-            requests_left: said.requests_left,
-            requests_reset_in: said.requests_reset_in,
-            tokens_left: said.tokens_left,
-            tokens_reset_in: said.tokens_reset_in,
-        };
-        if !said.is_empty() {
-            self.engine.slot(open.deployment).learn(self.worker.shared.clock.now(), &open.permit, &said);
-        }
+        self.engine.slot(open.deployment).learn(self.worker.shared.clock.now(), &open.permit, said);
     }
 
     /// What a usage costs on a deployment, all earlier attempts included: what the client is told.

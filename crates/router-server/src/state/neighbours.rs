@@ -129,3 +129,79 @@ impl Neighbours {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use router_core::attempt::{FailureKind, Outcome};
+    use router_core::failover::Place;
+    use router_core::health::{Ask, Ending};
+
+    use super::*;
+    use crate::config::{Source, load};
+    use crate::engine::Engine;
+    use crate::state::State;
+
+    /// Three deployments of one provider with two keys, one of another. Script words: `xa` a call of `a` fails, `!a` is
+    /// refused, `.a` answers, `+N` N seconds pass. Expected: the breaker of each, and of how many credentials it is unsure.
+    fn check(script: &str, expected: &str) {
+        let text = r#"{ "providers": {
+                "p": { "dialect": "openai_chat", "base_url": "http://127.0.0.1:1/v1",
+                    "keys": [{ "api_key": "one" }, { "api_key": "two" }] },
+                "q": { "dialect": "openai_chat", "base_url": "http://127.0.0.1:2/v1", "api_key": "three" } },
+            "deployments": [{ "id": "p/a" }, { "id": "p/b" }, { "id": "p/c" }, { "id": "q/d" }] }"#;
+        let loaded = load(&Source::Text { text: text.to_owned(), base: ".".into() }).unwrap();
+        let mut now = Timestamp::from_millis(1_795_348_200_000);
+        let engine = Engine::new(&loaded.checked, None, now).unwrap();
+        let state = State::new(&engine.compiled.reliability);
+        for word in script.split_whitespace() {
+            let (op, rest) = word.split_at(1);
+            if op == "+" {
+                now = now + std::time::Duration::from_secs(rest.parse().unwrap());
+                continue;
+            }
+            let outcome = match op {
+                "." => Outcome::Success,
+                "!" => Outcome::Failure(FailureKind::Auth),
+                _ => Outcome::Failure(FailureKind::Unavailable),
+            };
+            let provider = if rest == "d" { "q" } else { "p" };
+            let at = engine.compiled.deployment_named(&format!("{provider}/{rest}")).unwrap();
+            // Of a refused call the first credential is meant: others are not sent.
+            let ask = Ask { seed: 1, tokens: 0, stream: false, last_resort: true, place: Place::Now };
+            let permit = loop {
+                let permit = engine.slot(at).admit(now, &ask).unwrap();
+                if op != "!" || permit.credential() == 0 {
+                    break permit;
+                }
+                engine.slot(at).retract(now, permit);
+            };
+            state.end(&engine, at, (now, permit), &Ending { outcome, tokens: None, retry_after: None });
+        }
+        let shown = engine.slots.iter().map(|slot| {
+            let health = slot.snapshot(now);
+            format!("{}{}", &health.breaker.name()[..1], health.credentials_refused)
+        });
+        assert_eq!(shown.collect::<Vec<_>>().join(" "), expected, "{script}");
+    }
+
+    #[test]
+    fn a_whole_address_is_suspected_and_comes_back_together() {
+        let (a, b) = ("xa xa xa xa xa", "xb xb xb xb xb");
+        // Closed, returning, open; the other address is none of it.
+        check(&format!("{a} {b}"), "o0 o0 r0 c0");
+        check(&format!("{a} {b} .c"), "r0 r0 c0 c0");
+        check(&format!("{a} {b} xc"), "o0 o0 o0 c0");
+        // One model's own trouble, twice, while another answers.
+        check(&format!("{a} .c {b}"), "o0 o0 c0 c0");
+        check(&format!("{a} +61 {b}"), "r0 o0 c0 c0");
+        check(&format!("{a} {b} .d"), "o0 o0 r0 c0");
+    }
+
+    #[test]
+    fn a_credential_refused_twice_is_tried_everywhere_by_ticket() {
+        check("!a", "c1 c0 c0 c0");
+        check("!a !b", "c1 c1 c1 c0");
+        // The other credential answers: it is not the machine, and the breakers stay as they are.
+        check("!d", "c0 c0 c0 o1");
+    }
+}
