@@ -150,11 +150,9 @@ fn a_late_attempt_is_raced_and_its_loser_is_stopped_and_paid() {
             json!({ "reliability": { "hedging": { "enabled": true, "max_extra_cost_percent": 100 } } });
         let server = start(&places, hedging);
         let body = ask(json!({ "stream": stream, "max_tokens": 12 }));
-        println!("{}", server.explain(&body)["verdicts"]);
         for _ in 0..20 {
             assert_eq!(server.chat(&body).header("x-router-deployment"), places[0].id());
         }
-        println!("{}", server.deployment(&places[0].id()));
         places[0].upstream.script(|script| script.latency = Duration::from_secs(50));
         let asked_at = Instant::now();
         let answer = server.chat(&body);
