@@ -10,6 +10,7 @@
 
 mod bad_config;
 mod bad_input;
+mod budgets;
 mod burst;
 mod defaults;
 mod drain;

@@ -37,6 +37,9 @@ pub struct Item {
     pub seen: Option<Seen>,
     /// About how many output tokens came: bytes of text / 4.
     pub tokens: u64,
+    /// Bytes that the model has written, calls included: a byte-level tokenizer makes a token of one or more, so it was
+    /// no more tokens.
+    pub written_bytes: u64,
 }
 
 /// A stream being answered. `next` until `None`, then `take_end`.
@@ -50,6 +53,7 @@ pub struct StreamReply {
     /// For the client, not handed over yet.
     held: Outgoing,
     tokens: u64,
+    written_bytes: u64,
     tokens_in_all: u64,
     first_seen: Option<Seen>,
     visible: bool,
@@ -107,6 +111,7 @@ impl StreamReply {
             reader: from.1,
             held: Outgoing::default(),
             tokens: 0,
+            written_bytes: 0,
             tokens_in_all: 0,
             first_seen: None,
             visible: false,
@@ -215,7 +220,12 @@ impl StreamReply {
     fn item(&mut self) -> Item {
         let bytes = if self.visible { self.held.take() } else { Bytes::new() };
         self.handed |= !bytes.is_empty();
-        Item { bytes, seen: self.first_seen.take(), tokens: std::mem::take(&mut self.tokens) }
+        Item {
+            bytes,
+            seen: self.first_seen.take(),
+            tokens: std::mem::take(&mut self.tokens),
+            written_bytes: std::mem::take(&mut self.written_bytes),
+        }
     }
 
     fn events(&mut self) -> Result<(), Fault> {
@@ -231,9 +241,9 @@ impl StreamReply {
     fn event(&mut self, event: Event) -> Result<(), Fault> {
         let done = match &mut self.reader {
             Reader::Pass(reader) => match reader.event(&event, &mut self.shown) {
-                Ok(Step::Forward(seen, tokens)) => {
+                Ok(Step::Forward(seen, written)) => {
                     let (bytes, progress) = (event.into_raw(), seen.is_some());
-                    self.bring(Brought { seen, tokens, bytes, progress });
+                    self.bring(Brought { seen, written, bytes, progress });
                     false
                 }
                 Ok(Step::Keep) => false,
@@ -253,8 +263,10 @@ impl StreamReply {
     }
 
     fn bring(&mut self, brought: Brought) {
-        self.tokens += brought.tokens;
-        self.tokens_in_all += brought.tokens;
+        let tokens = brought.written.text.div_ceil(4);
+        self.tokens += tokens;
+        self.tokens_in_all += tokens;
+        self.written_bytes += brought.written.text + brought.written.calls;
         self.heard.progress |= brought.progress;
         if let Some(seen) = brought.seen.filter(|_| !self.visible) {
             self.visible = true;
@@ -363,6 +375,21 @@ impl StreamReply {
             Some(earlier) => Cut { meta: earlier.meta.clone(), usage: earlier.usage, ..cut },
             None => cut,
         })
+    }
+
+    /// Ends the answer here, because there is no money for more of it: lets the provider go, and returns what tells the
+    /// client so, finish reason `length` in its dialect. `usage`: tokens of this attempt, as they will be booked. The end
+    /// follows by [`StreamReply::take_end`], as after a whole answer.
+    pub fn cut_short(&mut self, usage: Usage) -> Bytes {
+        self.source = Box::pin(stream::empty());
+        (self.ended, self.visible) = (true, true);
+        let mut out = self.held.take().to_vec();
+        out.extend(match &mut self.reader {
+            Reader::Pass(reader) => reader.cut_short(usage),
+            Reader::Translate(translation) => translation.cut_short(usage),
+            Reader::None => Vec::new(),
+        });
+        out.into()
     }
 
     /// What the headers said.

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::Cut;
 use super::resume::is_structured;
 use super::splice::{Join, Splice, Unjoined};
+use crate::dialect::openai_chat::stream::Written;
 use crate::dialect::{Decoder, Encoder, ReplyFault};
 use crate::sse::Event;
 
@@ -44,8 +45,8 @@ struct Form {
 pub(super) struct Brought {
     /// What it shows.
     pub(super) seen: Option<Seen>,
-    /// About how many tokens.
-    pub(super) tokens: u64,
+    /// The bytes the model wrote in it.
+    pub(super) written: Written,
     /// Its bytes for the client.
     pub(super) bytes: Bytes,
     /// The model wrote something, shown or not.
@@ -89,6 +90,16 @@ impl Translation {
         self.decoder.provider_cost()
     }
 
+    /// Ends the answer here, for want of money: what says so, and these tokens for the end.
+    pub(super) fn cut_short(&mut self, usage: Usage) -> Vec<u8> {
+        if self.finish.is_none() {
+            self.finish = Some(FinishReason::Length);
+            self.encoder.delta(&Delta::Finish(FinishReason::Length), &mut self.out);
+        }
+        self.usage = Some(usage);
+        std::mem::take(&mut self.out)
+    }
+
     /// The end in the client's dialect.
     pub(super) fn write_end(&mut self, usage: Option<&Usage>, cost: Option<Usd>) -> Vec<u8> {
         let mut out = Vec::new();
@@ -124,49 +135,47 @@ impl Translation {
     /// Writes the deltas decoded, and notes what they show.
     fn write(&mut self, shown: &mut Shown) -> (Brought, Result<(), ReplyFault>) {
         let (mut brought, mut result) = (Brought::default(), Ok(()));
-        let mut bytes = 0;
         for delta in std::mem::take(&mut self.deltas) {
-            let written = match &mut self.joint {
+            match &mut self.joint {
                 None => self.show(&delta, shown, &mut brought),
                 Some(_) => match self.join(delta, shown) {
                     Ok(deltas) => {
                         brought.progress |= deltas.1;
-                        deltas.0.into_iter().flatten().map(|d| self.show(&d, shown, &mut brought)).sum()
+                        deltas.0.into_iter().flatten().for_each(|d| self.show(&d, shown, &mut brought));
                     }
                     Err(fault) => {
                         result = Err(fault);
                         break;
                     }
                 },
-            };
-            bytes += written;
+            }
         }
-        brought.tokens = (bytes as u64).div_ceil(4);
         brought.bytes = Bytes::from(std::mem::take(&mut self.out));
         (brought, result)
     }
 
-    /// Notes what one delta shows, and writes it; returns the bytes of text in it.
-    fn show(&mut self, delta: &Delta, shown: &mut Shown, brought: &mut Brought) -> usize {
-        let mut length = 0;
+    /// Notes what one delta shows, and writes it.
+    fn show(&mut self, delta: &Delta, shown: &mut Shown, brought: &mut Brought) {
+        let written = &mut brought.written;
         let what = match delta {
             Delta::Text(text) => {
                 shown.push_text(text);
-                length = text.len();
+                written.text += text.len() as u64;
                 Some(Seen::Text)
             }
             Delta::Refusal(text) => {
                 shown.refusal = true;
-                length = text.len();
+                written.text += text.len() as u64;
                 Some(Seen::Text)
             }
             Delta::Reasoning(text) => {
                 shown.reasoning = true;
-                length = text.len();
+                written.text += text.len() as u64;
                 Some(Seen::Reasoning)
             }
-            Delta::ToolStart { .. } | Delta::ToolArguments { .. } => {
+            Delta::ToolStart { name: text, .. } | Delta::ToolArguments { json: text, .. } => {
                 shown.tool = true;
+                written.calls += text.len() as u64;
                 Some(Seen::Tool)
             }
             Delta::Usage(usage) => {
@@ -182,7 +191,6 @@ impl Translation {
         brought.seen = brought.seen.or(what);
         brought.progress |= what.is_some();
         self.encoder.delta(delta, &mut self.out);
-        length
     }
 
     /// What of one delta of a continuation is for the client, and whether the model wrote something by it.
