@@ -314,6 +314,7 @@ impl<'a> Run<'a> {
         match end {
             End::Finish(Finish::Answered(attempt)) => self.answered(attempt).await,
             End::Finish(Finish::ClientGone) if !self.aborted => {
+                self.settle_race();
                 self.books.conclude("cancelled");
             }
             other => {
@@ -336,6 +337,7 @@ impl<'a> Run<'a> {
             None => Spent::of_stream(&mut live),
         };
         self.books.succeed(attempt, spent, done);
+        self.settle_race();
         let sent = if let Some(reply) = self.whole.take() {
             self.answer.whole(head::whole(self.engine, self.asked, self.books, live.deployment, reply))
         } else if let Some(stream) = live.stream() {
@@ -352,6 +354,7 @@ impl<'a> Run<'a> {
     }
 
     async fn refuse(&mut self, error: ApiError) {
+        self.settle_race();
         self.books.conclude(error.code);
         self.answer.fail(self.asked, error).await;
     }
