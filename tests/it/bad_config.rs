@@ -68,9 +68,9 @@ fn cases() -> Vec<(Value, &'static str, &'static str)> {
             not_yet,
         ),
         (
-            json!({ "reliability": { "hedging": { "enabled": true } } }),
-            "reliability.hedging.enabled",
-            not_yet,
+            json!({ "reliability": { "hedging": { "max_extra_cost_percent": 101 } } }),
+            "reliability.hedging.max_extra_cost_percent",
+            "101",
         ),
         (json!({ "ledger": { "url": "postgres://user:secret-word@db.test/router" } }), "ledger.url", not_yet),
         (

@@ -16,6 +16,7 @@ mod drain;
 mod keys;
 mod kill9;
 mod reload;
+mod rescue;
 mod run500;
 mod seed_cases;
 mod streams;

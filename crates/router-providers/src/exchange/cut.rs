@@ -8,6 +8,7 @@ use router_core::chat::{Shown, Usage};
 
 use super::{Request, Target, gate};
 use crate::dialect::ReplyMeta;
+use crate::json::prefix::Prefix;
 
 /// A streamed answer that broke off. Cloned cheaply enough for once per rescue: it holds the text shown.
 #[derive(Clone, Debug)]
@@ -72,8 +73,11 @@ impl Cut {
             (shown.media, NoRescue::Media),
             (shown.is_capped(), NoRescue::TooLong),
         ];
+        let json = Capabilities::JSON_OBJECT | Capabilities::JSON_SCHEMA;
+        let is_json = || Prefix::new().push(shown.text()).is_ok();
         match obstacles.into_iter().find(|(stands, _)| *stands) {
             Some((_, why)) => Err(why),
+            None if envelope.needs.intersects(json) && !is_json() => Err(NoRescue::NotJson),
             None => Ok(Self {
                 request: Arc::clone(request),
                 shown: shown.clone(),

@@ -12,18 +12,20 @@ use router_core::money::Usd;
 use router_core::price::ServiceTier;
 use tokio::time::Instant;
 
-use super::flow::{Outgoing, Silence};
-use super::translation::Translation;
+use super::flow::{Awaited, Heard, Outgoing, Silence};
+use super::resume::Way;
+use super::translation::{Brought, NothingLeft, Translation};
 use super::{Call, Cut, Fault, NoRescue, ReplyHeaders, empty, is_empty, late};
 use crate::dialect::openai_chat::stream::{PassReader, Step, truncated};
-use crate::dialect::{ReplyFault, client};
+use crate::dialect::{Decoder, ReplyFault, client};
 use crate::sse::{Event, Splitter};
 use crate::transport::ByteStream;
 
 /// Longest event taken: an image in a delta fits.
 const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
 
-/// Most bytes held while nothing is visible yet; pings and headers of a stream are far below.
+/// Most bytes held while nothing is visible yet: what comes first is what matters, the role and identity of the answer. Of a
+/// model that reasons unseen for minutes, with an empty delta for each token, the rest is dropped.
 const MAX_INVISIBLE_BYTES: usize = 1024 * 1024;
 
 /// What one read brought.
@@ -43,13 +45,23 @@ pub struct StreamReply {
     source: ByteStream,
     splitter: Splitter,
     reader: Reader,
+    /// What the client has seen, if it was given every item, and what is held for it.
     shown: Shown,
     /// For the client, not handed over yet.
     held: Outgoing,
     tokens: u64,
+    tokens_in_all: u64,
     first_seen: Option<Seen>,
     visible: bool,
     ended: bool,
+    /// How it failed, while what came before is on its way to the client.
+    failed: Option<Fault>,
+    /// Bytes of this attempt were handed over.
+    handed: bool,
+    /// An item was handed over and nobody has read since.
+    away: bool,
+    /// What the chunk being read brought.
+    heard: Heard,
     clock: Silence,
     headers: ReplyHeaders,
 }
@@ -73,28 +85,36 @@ impl std::fmt::Debug for StreamReply {
 
 impl StreamReply {
     pub(super) fn new(call: Call, source: ByteStream, started: Instant, headers: ReplyHeaders) -> Self {
-        let envelope = call.request.envelope();
-        let shown = call.goes_on.as_ref().map_or_else(Shown::default, |cut| cut.shown().clone());
-        let reader = if call.target.dialect == envelope.dialect {
-            Reader::Pass(Box::new(PassReader::new(envelope.n)))
-        } else {
-            client(envelope.dialect).map_or(Reader::None, |client| {
-                let encoder = client.encoder(call.meta.clone());
-                Reader::Translate(Box::new(Translation::new(call.target.upstream.decoder(), encoder)))
-            })
-        };
+        let reader = Reader::of(&call, call.target.upstream.decoder());
+        let clock = Silence::new(started, &call.limits);
+        Self::reading(call, (source, reader), clock, headers)
+    }
+
+    /// The end of an answer of which the client's own limit leaves nothing to ask for.
+    pub(super) fn nothing_left(call: Call) -> Self {
+        let reader = Reader::translating(&call, Box::new(NothingLeft));
+        let clock = Silence::new(Instant::now(), &call.limits);
+        Self::reading(call, (Box::pin(stream::empty()), reader), clock, ReplyHeaders::default())
+    }
+
+    fn reading(call: Call, from: (ByteStream, Reader), clock: Silence, headers: ReplyHeaders) -> Self {
         Self {
-            clock: Silence::new(started + call.limits.first_byte, call.limits.idle),
+            shown: seen_before(&call),
+            clock,
             call,
-            source,
+            source: from.0,
             splitter: Splitter::new(MAX_EVENT_BYTES),
-            reader,
-            shown,
+            reader: from.1,
             held: Outgoing::default(),
             tokens: 0,
+            tokens_in_all: 0,
             first_seen: None,
             visible: false,
             ended: false,
+            failed: None,
+            handed: false,
+            away: false,
+            heard: Heard::default(),
             headers,
         }
     }
@@ -103,17 +123,45 @@ impl StreamReply {
     ///
     /// # Errors
     /// The stream is unusable from here: `Timeout` or `Stalled`, `Truncated`, `Empty`, `BadReply`, or what the provider
-    /// says in it.
+    /// says in it. What it said before that was handed over; [`StreamReply::cut`] is what is left behind.
     pub async fn next(&mut self) -> Result<Option<Item>, Fault> {
+        if let Some(fault) = self.failed.take() {
+            return Err(fault);
+        }
         if self.ended {
             return Ok(self.rest());
         }
+        if std::mem::take(&mut self.away) {
+            self.clock.listen();
+        }
+        let was_visible = self.visible;
+        let read = self.read().await;
+        self.away = true;
+        match read {
+            Ok(()) if self.ended => Ok(self.rest()),
+            Ok(()) => Ok(Some(self.item())),
+            Err(fault) if was_visible && self.held.len() > 0 => {
+                self.failed = Some(fault);
+                Ok(Some(self.item()))
+            }
+            Err(fault) => {
+                if !was_visible {
+                    // Nothing of this attempt has reached the client, nor will it.
+                    self.shown = seen_before(&self.call);
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    /// Reads one chunk, and the events that are whole with it.
+    async fn read(&mut self) -> Result<(), Fault> {
         let read = tokio::select! {
             biased;
             read = self.source.next() => read,
-            () = self.clock.passed() => {
+            awaited = self.clock.passed() => {
                 if !self.is_whole() {
-                    return Err(self.silent());
+                    return Err(silent(awaited));
                 }
                 // The provider said why the answer ended and then forgot to end it.
                 None
@@ -121,28 +169,40 @@ impl StreamReply {
         };
         match read {
             Some(Ok(chunk)) => {
-                self.clock.heard();
+                self.heard = Heard::default();
                 self.splitter.push(chunk);
-                self.events()?;
+                let read = self.events();
+                let (visible, whole) = (self.visible, self.is_whole());
+                self.clock.heard(Heard { visible, whole, ..self.heard });
+                match read {
+                    Err(fault) if whole => self.end_despite(&fault),
+                    read => read,
+                }
             }
-            Some(Err(error)) if self.is_whole() => {
-                tracing::debug!(%error, "the stream broke off after its answer");
-                self.end()?;
-            }
-            Some(Err(error)) => {
-                return Err(Fault { kind: FailureKind::Truncated, ..Fault::from(error) });
-            }
+            Some(Err(error)) if self.is_whole() => self.end_despite(&Fault::from(error)),
+            Some(Err(error)) => Err(Fault { kind: FailureKind::Truncated, ..Fault::from(error) }),
             None => {
                 if let Some(event) = self.splitter.finish() {
-                    self.event(event)?;
+                    // Half an event is no bad one.
+                    let broken = self.fault(truncated());
+                    let half = |fault: Fault| match fault.kind {
+                        FailureKind::BadReply => broken,
+                        _ => fault,
+                    };
+                    match self.event(event) {
+                        Err(fault) if self.is_whole() => return self.end_despite(&fault),
+                        read => read.map_err(half)?,
+                    }
                 }
-                self.end()?;
+                self.end()
             }
         }
-        if self.ended {
-            return Ok(self.rest());
-        }
-        Ok(Some(self.item()))
+    }
+
+    /// The answer had said why it ended before the stream broke.
+    fn end_despite(&mut self, fault: &Fault) -> Result<(), Fault> {
+        tracing::debug!(%fault, "the stream broke off after its answer");
+        self.end()
     }
 
     /// What is held when the answer has ended, once.
@@ -154,6 +214,7 @@ impl StreamReply {
 
     fn item(&mut self) -> Item {
         let bytes = if self.visible { self.held.take() } else { Bytes::new() };
+        self.handed |= !bytes.is_empty();
         Item { bytes, seen: self.first_seen.take(), tokens: std::mem::take(&mut self.tokens) }
     }
 
@@ -164,33 +225,43 @@ impl StreamReply {
             let Some(event) = event else { break };
             self.event(event)?;
         }
-        if !self.visible && self.held.len() > MAX_INVISIBLE_BYTES {
-            return Err(Fault::new(FailureKind::BadReply, "the stream is long and shows nothing"));
-        }
         Ok(())
     }
 
     fn event(&mut self, event: Event) -> Result<(), Fault> {
-        let read = match &mut self.reader {
-            Reader::Pass(reader) => reader.event(&event, &mut self.shown).map(|step| match step {
-                Step::Forward(seen, tokens) => (seen, tokens, event.into_raw(), false),
-                Step::Keep => (None, 0, Bytes::new(), false),
-                Step::Done => (None, 0, Bytes::new(), true),
-            }),
-            Reader::Translate(translation) => translation.event(&event, &mut self.shown),
-            Reader::None => Ok((None, 0, Bytes::new(), true)),
+        let done = match &mut self.reader {
+            Reader::Pass(reader) => match reader.event(&event, &mut self.shown) {
+                Ok(Step::Forward(seen, tokens)) => {
+                    let (bytes, progress) = (event.into_raw(), seen.is_some());
+                    self.bring(Brought { seen, tokens, bytes, progress });
+                    false
+                }
+                Ok(Step::Keep) => false,
+                Ok(Step::Done) => true,
+                Err(fault) => return Err(self.fault(fault)),
+            },
+            Reader::Translate(translation) => {
+                let (brought, read) = translation.event(&event, &mut self.shown);
+                let done = translation.is_done();
+                self.bring(brought);
+                read.map_err(|fault| self.fault(fault))?;
+                done
+            }
+            Reader::None => true,
         };
-        let (seen, tokens, bytes, done) = read.map_err(|fault| self.fault(fault))?;
-        self.see(seen, tokens);
-        self.held.push(bytes);
         if done { self.end() } else { Ok(()) }
     }
 
-    fn see(&mut self, seen: Option<Seen>, tokens: u64) {
-        self.tokens += tokens;
-        if let Some(seen) = seen.filter(|_| !self.visible) {
+    fn bring(&mut self, brought: Brought) {
+        self.tokens += brought.tokens;
+        self.tokens_in_all += brought.tokens;
+        self.heard.progress |= brought.progress;
+        if let Some(seen) = brought.seen.filter(|_| !self.visible) {
             self.visible = true;
             self.first_seen = Some(seen);
+        }
+        if self.visible || self.held.len() + brought.bytes.len() <= MAX_INVISIBLE_BYTES {
+            self.held.push(brought.bytes);
         }
     }
 
@@ -199,19 +270,19 @@ impl StreamReply {
         if self.ended {
             return Ok(());
         }
+        let mut wrote = false;
         match &mut self.reader {
             Reader::Pass(reader) if !reader.is_whole() => return Err(self.fault(truncated())),
             Reader::Translate(translation) => {
-                let end = translation.end(&mut self.shown);
-                let (seen, tokens, bytes, _) =
-                    end.map_err(|fault| Fault::of_reply(fault, 200, &self.call.target))?;
-                self.see(seen, tokens);
-                self.held.push(bytes);
+                let (brought, end) = translation.end(&mut self.shown);
+                wrote = translation.wrote();
+                self.bring(brought);
+                end.map_err(|fault| self.fault(fault))?;
             }
             Reader::Pass(_) | Reader::None => {}
         }
         let envelope = self.call.request.envelope();
-        if is_empty(envelope, self.visible, self.usage().as_ref(), self.finish()) {
+        if is_empty(envelope, self.visible || wrote, self.usage().as_ref(), self.finish()) {
             return Err(empty());
         }
         self.ended = true;
@@ -223,7 +294,7 @@ impl StreamReply {
     fn is_whole(&self) -> bool {
         match &self.reader {
             Reader::Pass(reader) => reader.is_whole(),
-            Reader::Translate(translation) => translation.is_done(),
+            Reader::Translate(translation) => translation.is_whole(),
             Reader::None => false,
         }
     }
@@ -232,14 +303,7 @@ impl StreamReply {
         Fault::of_reply(fault, 200, &self.call.target)
     }
 
-    fn silent(&self) -> Fault {
-        if self.clock.heard_once() {
-            return Fault::new(FailureKind::Stalled, "the stream fell silent");
-        }
-        late(true)
-    }
-
-    /// Tokens, as last reported.
+    /// Tokens of this attempt, as last reported.
     pub fn usage(&self) -> Option<Usage> {
         match &self.reader {
             Reader::Pass(reader) => reader.usage,
@@ -261,7 +325,8 @@ impl StreamReply {
     pub fn provider_cost(&self) -> Option<Usd> {
         match &self.reader {
             Reader::Pass(reader) => reader.provider_cost,
-            Reader::Translate(_) | Reader::None => None,
+            Reader::Translate(translation) => translation.provider_cost(),
+            Reader::None => None,
         }
     }
 
@@ -271,7 +336,8 @@ impl StreamReply {
             Reader::Pass(reader) => {
                 reader.service_tier.as_deref().map(ServiceTier::named).unwrap_or_default()
             }
-            Reader::Translate(_) | Reader::None => ServiceTier::default(),
+            Reader::Translate(translation) => translation.service_tier(),
+            Reader::None => ServiceTier::default(),
         }
     }
 
@@ -285,7 +351,7 @@ impl StreamReply {
     /// # Errors
     /// Why it cannot be gone on from.
     pub fn cut(&self) -> Result<Cut, NoRescue> {
-        if self.is_whole() {
+        if self.handed && self.is_whole() {
             return Err(NoRescue::Ended);
         }
         let meta = match &self.reader {
@@ -308,12 +374,62 @@ impl StreamReply {
     /// For after `next` said `None`; written once.
     pub fn take_end(&mut self, cost: Option<Usd>) -> Bytes {
         let include_usage = self.call.request.envelope().include_usage;
+        let sum = self.usage_in_all();
         let end = match &mut self.reader {
             Reader::Pass(reader) => reader.end(include_usage, cost),
-            Reader::Translate(translation) => translation.write_end(cost),
+            Reader::Translate(translation) => translation.write_end(sum.as_ref(), cost),
             Reader::None => Vec::new(),
         };
         Bytes::from(end)
+    }
+
+    /// Tokens of all attempts of the answer.
+    fn usage_in_all(&self) -> Option<Usage> {
+        let own = self.usage();
+        let Some(cut) = &self.call.goes_on else { return own };
+        let mut sum = cut.usage;
+        // Nobody counted them: what was seen is better than nothing.
+        sum.add(&own.unwrap_or(Usage { output_tokens: self.tokens_in_all, ..Usage::default() }));
+        Some(sum)
+    }
+}
+
+impl Reader {
+    fn of(call: &Call, decoder: Box<dyn Decoder>) -> Self {
+        let envelope = call.request.envelope();
+        // Only what is new of a continuation is for the client, so it is never passed through.
+        if call.goes_on.is_none() && call.target.dialect == envelope.dialect {
+            return Self::Pass(Box::new(PassReader::new(envelope.n)));
+        }
+        Self::translating(call, decoder)
+    }
+
+    fn translating(call: &Call, decoder: Box<dyn Decoder>) -> Self {
+        let dialect = call.request.envelope().dialect;
+        let Some(client) = client(dialect) else { return Self::None };
+        Self::Translate(Box::new(match &call.goes_on {
+            None => Translation::new(decoder, client.encoder(call.meta.clone())),
+            Some(cut) => {
+                let passes = call.target.dialect == dialect;
+                let join = Way::of(cut, &call.target, passes).join();
+                let encoder = client.resumed(cut.meta.clone(), cut.shown());
+                Translation::new(decoder, encoder).going_on(cut, join)
+            }
+        }))
+    }
+}
+
+/// What the client has seen of the answer's earlier attempts.
+fn seen_before(call: &Call) -> Shown {
+    call.goes_on.as_ref().map_or_else(Shown::default, |cut| cut.shown().clone())
+}
+
+fn silent(awaited: Awaited) -> Fault {
+    match awaited {
+        Awaited::FirstByte => late(true),
+        Awaited::Show => Fault::new(FailureKind::Timeout, "the stream shows nothing within its time limit"),
+        Awaited::Byte | Awaited::End => Fault::new(FailureKind::Stalled, "the stream fell silent"),
+        Awaited::More => Fault::new(FailureKind::Stalled, "the stream goes on without its answer"),
     }
 }
 

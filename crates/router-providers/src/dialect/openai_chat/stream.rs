@@ -4,6 +4,7 @@ use router_core::attempt::FailureKind;
 use router_core::chat::{Delta, FinishReason, Shown, Usage};
 use router_core::failover::Seen;
 use router_core::money::Usd;
+use router_core::price::ServiceTier;
 use serde::Deserialize;
 
 use super::response::{
@@ -88,10 +89,11 @@ impl PassReader {
         }
         let (mut seen, mut bytes) = (None, 0);
         for choice in choices.iter() {
+            // First: of an event that is a fault, the client sees nothing.
+            self.note_finish(choice)?;
             if let Some(message) = &choice.message {
                 bytes += show(message, shown, &mut seen);
             }
-            self.note_finish(choice)?;
         }
         Ok(Step::Forward(seen, bytes.div_ceil(4)))
     }
@@ -263,6 +265,8 @@ pub(super) struct ChatDecoder {
     calls: Vec<u32>,
     finished: bool,
     done: bool,
+    provider_cost: Option<Usd>,
+    service_tier: Option<String>,
 }
 
 impl Decoder for ChatDecoder {
@@ -294,7 +298,12 @@ impl Decoder for ChatDecoder {
                 out.push(Delta::Finish(finish(&reason)));
             }
         }
-        out.extend(chunk.usage.map(|usage| Delta::Usage(usage.to_core())));
+        if let Some(usage) = chunk.usage {
+            self.provider_cost = usage.cost().or(self.provider_cost);
+            self.service_tier =
+                outline.service_tier.map(|tier| tier.0.into_owned()).or(self.service_tier.take());
+            out.push(Delta::Usage(usage.to_core()));
+        }
         Ok(())
     }
 
@@ -307,6 +316,14 @@ impl Decoder for ChatDecoder {
             return Ok(());
         }
         Err(truncated())
+    }
+
+    fn service_tier(&self) -> ServiceTier {
+        self.service_tier.as_deref().map(ServiceTier::named).unwrap_or_default()
+    }
+
+    fn provider_cost(&self) -> Option<Usd> {
+        self.provider_cost
     }
 }
 

@@ -8,11 +8,13 @@ use super::super::response::{read_whole, with_cost};
 use super::*;
 use crate::provider::{MaxTokensName, Quirks};
 
-const MISTRAL_LIKE: Quirks = Quirks { max_tokens: MaxTokensName::MaxTokens, stream_options: false };
-const OPENAI_LIKE: Quirks = Quirks { max_tokens: MaxTokensName::MaxCompletionTokens, stream_options: true };
+const MISTRAL_LIKE: Quirks =
+    Quirks { max_tokens: MaxTokensName::MaxTokens, stream_options: false, prefill: None };
+const OPENAI_LIKE: Quirks =
+    Quirks { max_tokens: MaxTokensName::MaxCompletionTokens, stream_options: true, prefill: None };
 
 fn passed(request: &str, cap: Option<u64>, quirks: Quirks) -> String {
-    let pieces = body(&scanned(request), &Changes { model: "up", cap, quirks });
+    let pieces = body(&scanned(request), &Changes { model: "up", cap, quirks, tail: None });
     String::from_utf8(pieces.concat()).unwrap()
 }
 
@@ -132,7 +134,7 @@ fn edits() {
 #[test]
 fn the_body_is_sliced_not_copied() {
     let envelope = scanned(&format!(r#"{{"model":"m",{MESSAGES},"router":{{}}}}"#));
-    let pieces = body(&envelope, &Changes { model: "up", cap: None, quirks: Quirks::COMPATIBLE });
+    let pieces = body(&envelope, &Changes { model: "up", cap: None, quirks: Quirks::COMPATIBLE, tail: None });
     assert_eq!(pieces[0].as_ptr(), envelope.body.as_ptr());
     assert_eq!(pieces[2].as_ptr(), envelope.body[envelope.model_span.end..].as_ptr());
 }
@@ -155,6 +157,7 @@ proptest! {
         let quirks = Quirks {
             max_tokens: if quirk.0 { MaxTokensName::MaxTokens } else { MaxTokensName::MaxCompletionTokens },
             stream_options: quirk.1,
+            prefill: None,
         };
         let members: Vec<String> = order.iter().enumerate().filter_map(|(at, name)| {
             let value = match *name {
