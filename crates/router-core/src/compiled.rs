@@ -1,5 +1,7 @@
 //! A checked configuration in the form that serves requests: immutable, indexed, replaced whole by a reload.
 
+mod allow;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,8 @@ use crate::money::Usd;
 use crate::price::PriceList;
 use crate::rules::Rule;
 use crate::time::Timestamp;
+
+pub use allow::{Allow, DataCollection};
 
 /// Index of a deployment in [`Compiled::deployments`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -105,39 +109,6 @@ impl TimeLimits {
             idle: ms(over.idle_ms, self.idle),
         }
     }
-}
-
-/// Who may answer: hard limits on every attempt, fallbacks, hedges and rescues included. An empty list limits nothing;
-/// where several such limits meet (of the key, the model, the request), each holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Allow {
-    /// Deployments, by the names that hold them: a model, a tier, a deployment's id, a catalog model, a provider.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub models: Vec<String>,
-    /// Providers, by the name they have here or by their host's id, in upper or lower case.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub providers: Vec<String>,
-    /// Regions. A deployment of which nobody knows where it runs is in none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub regions: Vec<String>,
-}
-
-impl Allow {
-    /// It limits nothing.
-    pub const fn is_empty(&self) -> bool {
-        self.models.is_empty() && self.providers.is_empty() && self.regions.is_empty()
-    }
-}
-
-/// Whether a provider may keep what it is sent, or train on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DataCollection {
-    /// It may.
-    Allow,
-    /// It does not.
-    Deny,
 }
 
 /// A provider that is on.

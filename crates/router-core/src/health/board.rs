@@ -24,9 +24,6 @@ const PROVEN_FOR: Duration = Duration::from_secs(5);
 /// to have room again at 6 requests per minute, the least that is sold.
 const BARE_LIMIT: Duration = Duration::from_secs(1);
 
-/// When to come back at the earliest after a queue was found full, where nothing says when there is room.
-const COME_BACK: Duration = Duration::from_secs(1);
-
 /// Health and limits of one deployment.
 #[derive(Clone, Debug)]
 pub struct DeploymentHealth {
@@ -179,7 +176,14 @@ impl DeploymentHealth {
             Place::Booked => self.credentials.held_until(),
         };
         if let Err(why) = self.limiter.enter_from(now, ask.tokens, ask.place, from) {
-            return Err(self.in_line(now, ask, why));
+            let mean = Duration::from_millis(self.total.mean_millis().into());
+            let told = self.queue.line_up(now, ask.seed, why, mean);
+            match (why, told) {
+                (NotAdmitted::Booked(_), NotAdmitted::Booked(_)) => self.credentials.book(),
+                (NotAdmitted::Booked(_), _) => self.limiter.unbook(ask.tokens),
+                _ => {}
+            }
+            return Err(told);
         }
         self.queue.leave(ask.seed);
         let p95_millis =
@@ -195,25 +199,6 @@ impl DeploymentHealth {
     /// What the answer to this attempt, or its error, says the provider has left for its credential.
     pub fn learn(&mut self, now: Timestamp, permit: &Permit, said: &RateState) {
         self.credentials.learn(now, permit.seat.made, said);
-    }
-
-    /// Counts who waits from now on; one too many is told when to come back instead.
-    fn in_line(&mut self, now: Timestamp, ask: &Ask, why: NotAdmitted) -> NotAdmitted {
-        match why {
-            NotAdmitted::Booked(at) if !self.queue.book(now) => {
-                self.limiter.unbook(ask.tokens);
-                NotAdmitted::QueueFull(at)
-            }
-            NotAdmitted::Booked(_) => {
-                self.credentials.book();
-                why
-            }
-            NotAdmitted::Concurrency if !self.queue.ask(now, ask.seed) => {
-                let mean = Duration::from_millis(self.total.mean_millis().into());
-                NotAdmitted::QueueFull(now + mean.max(COME_BACK))
-            }
-            _ => why,
-        }
     }
 
     /// A place booked is not wanted any more. `tokens`: as asked for.

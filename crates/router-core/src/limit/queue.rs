@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::failover::NotAdmitted;
 use crate::time::Timestamp;
 
 /// Who waits asks again within a second (see `failover`'s `poll`); twice that is long enough for a busy machine.
@@ -15,6 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How many may wait when the configuration does not say: at a second each, more than a quarter of an hour of one place in
 /// flight; and some 100 KB of memory of those that wait.
 pub const DEFAULT_QUEUE: u32 = 1_000;
+
+/// When to come back at the earliest where a queue is full and nothing says when there is room.
+const COME_BACK: Duration = Duration::from_secs(1);
 
 /// Those who wait.
 #[derive(Clone, Debug)]
@@ -36,8 +40,26 @@ impl Queue {
         self.most = most.unwrap_or(DEFAULT_QUEUE);
     }
 
+    /// Counts a request that was not admitted for `why`, and gives what it is told: the same, or, when no more may wait,
+    /// to come back. An attempt there takes `mean`, as far as is known.
+    pub(crate) fn line_up(
+        &mut self,
+        now: Timestamp,
+        request: u64,
+        why: NotAdmitted,
+        mean: Duration,
+    ) -> NotAdmitted {
+        match why {
+            NotAdmitted::Booked(at) if !self.book(now) => NotAdmitted::QueueFull(at),
+            NotAdmitted::Concurrency if !self.ask(now, request) => {
+                NotAdmitted::QueueFull(now + mean.max(COME_BACK))
+            }
+            _ => why,
+        }
+    }
+
     /// One more with a place booked, if there is room.
-    pub(crate) fn book(&mut self, now: Timestamp) -> bool {
+    fn book(&mut self, now: Timestamp) -> bool {
         let room = self.has_room(now);
         self.booked += u32::from(room);
         room
@@ -49,7 +71,7 @@ impl Queue {
     }
 
     /// This request asked in vain and will ask again, if there is room for it to wait.
-    pub(crate) fn ask(&mut self, now: Timestamp, request: u64) -> bool {
+    fn ask(&mut self, now: Timestamp, request: u64) -> bool {
         let waits = self.asking.contains_key(&request) || self.has_room(now);
         if waits {
             self.asking.insert(request, now);
