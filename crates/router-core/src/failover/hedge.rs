@@ -43,7 +43,7 @@ impl HedgeCredit {
         self.window.add(now, i128::from(cost.nano()) * i128::from(self.share_ppm));
     }
 
-    /// Takes what a hedge is expected to cost, if there is as much.
+    /// Takes what a race is expected to cost, if there is as much: the dearer of the two, for either may lose.
     pub fn try_take(&mut self, now: Timestamp, expected: Usd) -> bool {
         let wanted = i128::from(expected.nano().max(0)) * MILLION;
         let enough = self.window.sum(now) >= wanted;
@@ -53,7 +53,7 @@ impl HedgeCredit {
         enough
     }
 
-    /// A hedge that was expected to cost so much turned out to cost `actual` more than the request would have without it:
+    /// A race that was expected to cost so much turned out to cost `actual` more than the request would have without it:
     /// what its loser cost.
     pub fn settle(&mut self, now: Timestamp, expected: Usd, actual: Usd) {
         let difference = i128::from(expected.nano().max(0)) - i128::from(actual.nano().max(0));

@@ -80,35 +80,33 @@ pub(super) struct Heard {
 ///    [`TRICKLE_IDLES`] idle limits from the last thing the model wrote: pings, empty deltas and events that come a byte at
 ///    a time are no progress.
 /// 4. When the answer has said why it ended, its end is waited for no longer than [`END_PATIENCE`].
-///
-/// Measured with one timer that is set again only when it rings: noting a chunk costs one reading of the clock.
-pub(super) struct Silence {
-    timer: Pin<Box<Sleep>>,
-    deadline: Instant,
-    awaited: Awaited,
+#[derive(Clone, Copy, Debug)]
+struct Rule {
     idle: Duration,
     show_by: Instant,
     /// When the model last wrote something.
     progress: Instant,
     whole_since: Option<Instant>,
+    /// When the last byte came.
+    heard_at: Instant,
+    /// Until when what is waited for.
+    due: (Instant, Awaited),
 }
 
-impl Silence {
-    pub(super) fn new(started: Instant, limits: &Limits) -> Self {
-        let first = started + limits.first_byte;
+impl Rule {
+    fn new(started: Instant, limits: &Limits) -> Self {
         Self {
-            timer: Box::pin(sleep_until(first)),
-            deadline: first,
-            awaited: Awaited::FirstByte,
             idle: limits.idle,
             show_by: started + limits.show.max(limits.first_byte),
             progress: started,
             whole_since: None,
+            heard_at: started,
+            due: (started + limits.first_byte, Awaited::FirstByte),
         }
     }
 
-    pub(super) fn heard(&mut self, what: Heard) {
-        let now = Instant::now();
+    fn heard(&mut self, what: Heard, now: Instant) {
+        self.heard_at = now;
         if what.progress {
             self.progress = now;
         }
@@ -121,30 +119,114 @@ impl Silence {
             Heard { visible: false, .. } => (self.show_by, Awaited::Show),
         };
         let idle = (now + self.idle, Awaited::Byte);
-        (self.deadline, self.awaited) = if bound.0 < idle.0 { bound } else { idle };
-        // A timer that would ring later than the deadline must be set at once.
-        if self.timer.deadline() > self.deadline {
-            self.timer.as_mut().reset(self.deadline);
+        self.due = if bound.0 < idle.0 { bound } else { idle };
+    }
+
+    /// Somebody reads again: silence that nobody listened to, because the client was slow, is none. Time that was over when
+    /// the last byte came was over for somebody who listened: a trickle gets no more of it.
+    fn listen(&mut self, now: Instant) {
+        if now >= self.due.0 && self.heard_at < self.due.0 {
+            self.progress = now;
+            self.due = (now + self.idle, Awaited::Byte);
+        }
+    }
+}
+
+/// Silence, measured with one timer that is set again only when it rings: noting a chunk costs one reading of the clock.
+pub(super) struct Silence {
+    timer: Pin<Box<Sleep>>,
+    rule: Rule,
+}
+
+impl Silence {
+    pub(super) fn new(started: Instant, limits: &Limits) -> Self {
+        let rule = Rule::new(started, limits);
+        Self { timer: Box::pin(sleep_until(rule.due.0)), rule }
+    }
+
+    pub(super) fn heard(&mut self, what: Heard) {
+        self.rule.heard(what, Instant::now());
+        // A timer that would ring later than that must be set at once.
+        if self.timer.deadline() > self.rule.due.0 {
+            self.timer.as_mut().reset(self.rule.due.0);
         }
     }
 
-    /// Somebody reads again: silence that nobody listened to, because the client was slow, is none.
     pub(super) fn listen(&mut self) {
-        let now = Instant::now();
-        if now >= self.deadline {
-            self.progress = now;
-            (self.deadline, self.awaited) = (now + self.idle, Awaited::Byte);
-        }
+        self.rule.listen(Instant::now());
     }
 
     /// What was waited for too long, once it was.
     pub(super) async fn passed(&mut self) -> Awaited {
         loop {
             self.timer.as_mut().await;
-            if Instant::now() >= self.deadline {
-                return self.awaited;
+            let (until, awaited) = self.rule.due;
+            if Instant::now() >= until {
+                return awaited;
             }
-            self.timer.as_mut().reset(self.deadline);
+            self.timer.as_mut().reset(until);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A script of what is heard and when, in seconds: `.` a ping, `v` something visible, `w` something written unseen,
+    /// `e` why the answer ended; `|` somebody reads again after a while; `!` a ping just after the time is over. First byte within 30 s, idle 60 s, shown within 600.
+    #[track_caller]
+    fn check(script: &[(u64, char)], expected: (u64, Awaited)) {
+        let secs = Duration::from_secs;
+        let limits = Limits {
+            connect: secs(3),
+            first_byte: secs(30),
+            answer: secs(600),
+            show: secs(600),
+            idle: secs(60),
+        };
+        let started = Instant::now();
+        let mut rule = Rule::new(started, &limits);
+        let mut heard = Heard::default();
+        for (at, what) in script {
+            let now = started + secs(*at);
+            heard.progress = matches!(what, 'v' | 'w');
+            heard.visible |= *what == 'v';
+            heard.whole |= *what == 'e';
+            match what {
+                '|' => rule.listen(now),
+                _ => {
+                    assert_eq!(rule.due.0 <= now, *what == '!', "{what} at {at}");
+                    rule.heard(heard, now);
+                }
+            }
+        }
+        assert_eq!(((rule.due.0 - started).as_secs(), rule.due.1), expected, "{script:?}");
+    }
+
+    #[test]
+    fn silence() {
+        check(&[], (30, Awaited::FirstByte));
+        check(&[(5, '.')], (65, Awaited::Byte));
+        check(&[(5, 'v')], (65, Awaited::Byte));
+        // A model that reasons unseen for minutes is healthy as long as it pings; for the time of an answer.
+        let pings: Vec<_> = (1..60).map(|n| (n * 10, '.')).collect();
+        check(&pings[..12], (180, Awaited::Byte));
+        check(&pings, (600, Awaited::Show));
+        // After something visible, pings alone are a trickle.
+        let trickle: Vec<_> = [(5, 'v')].into_iter().chain((1..18).map(|n| (5 + n * 10, '.'))).collect();
+        check(&trickle[..10], (155, Awaited::Byte));
+        check(&trickle, (185, Awaited::More));
+        // ... whenever the last of them comes.
+        let late: Vec<_> = trickle.iter().copied().chain([(185, '!'), (185, '|')]).collect();
+        check(&late, (185, Awaited::More));
+        // What the model writes is progress, seen or not.
+        check(&[(5, 'v'), (60, '.'), (115, 'w'), (170, '.')], (230, Awaited::Byte));
+        // The end is not waited for long, whatever else comes.
+        check(&[(5, 'v'), (6, 'e')], (11, Awaited::End));
+        check(&[(5, 'v'), (6, 'e'), (9, '.')], (11, Awaited::End));
+        // A slow client.
+        check(&[(5, 'v'), (300, '|')], (360, Awaited::Byte));
+        check(&[(5, 'v'), (300, '|'), (301, '.')], (361, Awaited::Byte));
     }
 }

@@ -28,7 +28,7 @@ use router_core::price::ServiceTier;
 use tokio::time::{Instant, timeout_at};
 
 use crate::dialect::{ReplyFault, ReplyMeta, RequestProblem, client};
-use crate::error::{MAX_ERROR_BYTES, RateState, clean, retry_after};
+use crate::error::{MAX_ERROR_BYTES, MAX_WAIT, RateState, clean, retry_after};
 use crate::transport::{ByteStream, Inbound, Transport, TransportError};
 
 pub use cut::{Cut, NoRescue, can_go_on};
@@ -209,6 +209,7 @@ pub async fn send(transport: &dyn Transport, call: Call) -> Result<Reply, Fault>
         let message = format!("the answer is {}, not JSON", clean(&wrong));
         return Err(Fault { status: Some(status), ..Fault::new(FailureKind::BadReply, message) });
     }
+    whole::check_length(&inbound.headers)?;
     let body = whole::read(inbound.body, started + limit).await?;
     whole::reply(&call, &body, headers).map(Reply::Json)
 }
@@ -234,14 +235,17 @@ async fn read_some(mut body: ByteStream, max_bytes: usize, deadline: Instant) ->
 /// The fault of an answer whose status is not 200.
 async fn refused(inbound: Inbound, target: &Target, deadline: Instant) -> Fault {
     let status = inbound.status.as_u16();
-    let wait = retry_after(&inbound.headers, SystemTime::now());
+    let now = SystemTime::now();
+    let (wait, rate) = (retry_after(&inbound.headers, now), RateState::of(&inbound.headers, now));
     let body = read_some(inbound.body, MAX_ERROR_BYTES, deadline).await;
     let fault = Fault::of_reply(target.upstream.error(status, &body), status, target);
     // Only these kinds are about time; a retry-after on a 400 says nothing.
     let timely =
         matches!(fault.kind, FailureKind::RateLimited | FailureKind::Overloaded | FailureKind::Unavailable);
-    let wait = wait.or_else(|| target.upstream.retry_after_ms(&body).map(Duration::from_millis));
-    Fault { retry_after: wait.filter(|_| timely), ..fault }
+    let wait = wait
+        .or_else(|| target.upstream.retry_after_ms(&body).map(Duration::from_millis))
+        .map(|wait| wait.min(MAX_WAIT));
+    Fault { retry_after: wait.filter(|_| timely), rate, ..fault }
 }
 
 /// The fault of a 200 that should be a stream: an error in disguise, or something else.
@@ -271,7 +275,7 @@ fn reply_headers(headers: &HeaderMap) -> ReplyHeaders {
     ReplyHeaders {
         rate_limits: limits.map(|(name, value)| (name.clone(), value.clone())).collect(),
         upstream_request_id: id.and_then(|id| id.to_str().ok()).map(|id| id.chars().take(128).collect()),
-        rate: RateState::default(),
+        rate: RateState::of(headers, SystemTime::now()),
     }
 }
 

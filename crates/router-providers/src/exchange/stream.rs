@@ -24,7 +24,8 @@ use crate::transport::ByteStream;
 /// Longest event taken: an image in a delta fits.
 const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
 
-/// Most bytes held while nothing is visible yet; pings and headers of a stream are far below.
+/// Most bytes held while nothing is visible yet: what comes first is what matters, the role and identity of the answer. Of a
+/// model that reasons unseen for minutes, with an empty delta for each token, the rest is dropped.
 const MAX_INVISIBLE_BYTES: usize = 1024 * 1024;
 
 /// What one read brought.
@@ -59,6 +60,8 @@ pub struct StreamReply {
     ended: bool,
     /// How it failed, while what came before is on its way to the client.
     failed: Option<Fault>,
+    /// Bytes of this attempt were handed over.
+    handed: bool,
     /// An item was handed over and nobody has read since.
     away: bool,
     /// What the chunk being read brought.
@@ -114,6 +117,7 @@ impl StreamReply {
             visible: false,
             ended: false,
             failed: None,
+            handed: false,
             away: false,
             heard: Heard::default(),
             headers,
@@ -184,7 +188,16 @@ impl StreamReply {
             Some(Err(error)) => Err(Fault { kind: FailureKind::Truncated, ..Fault::from(error) }),
             None => {
                 if let Some(event) = self.splitter.finish() {
-                    self.event(event)?;
+                    // Half an event is no bad one.
+                    let broken = self.fault(truncated());
+                    let half = |fault: Fault| match fault.kind {
+                        FailureKind::BadReply => broken,
+                        _ => fault,
+                    };
+                    match self.event(event) {
+                        Err(fault) if self.is_whole() => return self.end_despite(&fault),
+                        read => read.map_err(half)?,
+                    }
                 }
                 self.end()
             }
@@ -206,6 +219,7 @@ impl StreamReply {
 
     fn item(&mut self) -> Item {
         let bytes = if self.visible { self.held.take() } else { Bytes::new() };
+        self.handed |= !bytes.is_empty();
         Item {
             bytes,
             seen: self.first_seen.take(),
@@ -220,9 +234,6 @@ impl StreamReply {
             let event = next.map_err(|error| Fault::new(FailureKind::BadReply, error.to_string()))?;
             let Some(event) = event else { break };
             self.event(event)?;
-        }
-        if !self.visible && self.held.len() > MAX_INVISIBLE_BYTES {
-            return Err(Fault::new(FailureKind::BadReply, "the stream is long and shows nothing"));
         }
         Ok(())
     }
@@ -261,7 +272,9 @@ impl StreamReply {
             self.visible = true;
             self.first_seen = Some(seen);
         }
-        self.held.push(brought.bytes);
+        if self.visible || self.held.len() + brought.bytes.len() <= MAX_INVISIBLE_BYTES {
+            self.held.push(brought.bytes);
+        }
     }
 
     /// The bytes are over, or the terminal event came.
@@ -350,7 +363,7 @@ impl StreamReply {
     /// # Errors
     /// Why it cannot be gone on from.
     pub fn cut(&self) -> Result<Cut, NoRescue> {
-        if self.is_whole() {
+        if self.handed && self.is_whole() {
             return Err(NoRescue::Ended);
         }
         let meta = match &self.reader {

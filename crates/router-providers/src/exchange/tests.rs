@@ -14,6 +14,9 @@ use crate::dialect::{Client, ScanLimits, openai_chat::OpenaiChat};
 use crate::transport::Outbound;
 use crate::transport::Sending;
 
+mod hostile;
+mod rescue;
+
 /// An upstream that answers as written and remembers what it was sent.
 struct Scripted {
     status: u16,
@@ -22,6 +25,8 @@ struct Scripted {
     chunks: Vec<Bytes>,
     /// After the chunks nothing more comes, and the body does not end.
     hangs: bool,
+    /// After the chunks the connection breaks.
+    breaks: bool,
     seen: Mutex<Vec<(String, HeaderMap, String)>>,
 }
 
@@ -33,6 +38,7 @@ impl Scripted {
             headers: Vec::new(),
             chunks: vec![Bytes::copy_from_slice(body.as_bytes())],
             hangs: false,
+            breaks: false,
             seen: Mutex::default(),
         }
     }
@@ -70,6 +76,13 @@ impl Transport for Scripted {
             .collect();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         let chunks = stream::iter(self.chunks.clone().into_iter().map(Ok));
+        let broken = || TransportError {
+            kind: FailureKind::Truncated,
+            message: "the answer broke off: reset".into(),
+            sent: true,
+        };
+        let breaks = stream::iter(self.breaks.then(|| Err(broken())));
+        let chunks = chunks.chain(breaks);
         let body: ByteStream =
             if self.hangs { Box::pin(chunks.chain(stream::pending())) } else { Box::pin(chunks) };
         let status = StatusCode::from_u16(self.status).unwrap();
@@ -143,7 +156,7 @@ fn bytes(items: &[Item]) -> String {
 
 fn chunk(delta: &str, finish: &str) -> String {
     format!(
-        "data: {{\"id\":\"c\",\"created\":3,\"model\":\"x\",\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":{finish}}}]}}\n\n"
+        "data: {{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":3,\"model\":\"x\",\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":{finish}}}]}}\n\n"
     )
 }
 
@@ -228,7 +241,6 @@ async fn streams_that_fail() {
     before(F::OutOfCredit, Scripted::json(r#"{"error":{"message":"no","code":"insufficient_quota"}}"#)).await;
     before(F::Unavailable, Scripted::sse("data: {\"error\":{\"message\":\"no\"}}\n\n")).await;
     before(F::BadReply, Scripted::sse(&format!("data: \"{}\"\n\n", "x".repeat(2 << 20)))).await;
-    before(F::BadReply, Scripted::sse(&": ping\n\n".repeat(200_000))).await;
     for upstream in
         [Scripted::sse(&hello()), Scripted::sse(&(hello() + "data: {\"error\":{\"message\":\"no\"}}\n\n"))]
     {

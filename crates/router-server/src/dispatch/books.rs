@@ -11,12 +11,14 @@ use router_core::compiled::DeploymentIdx;
 use router_core::cost::{DEFAULT_OUTPUT_TOKENS, Dearest};
 use router_core::failover::AttemptNo;
 use router_core::health::{Ending, Permit};
+use router_core::limit::RateState;
 use router_core::money::Usd;
 use router_core::price::ServiceTier;
 use router_core::record::log::LogEvent;
 use router_core::record::{CloseRecord, LedgerRecord, OpenRecord, RequestRecord};
 use router_core::select::Decision;
 use router_core::time::Timestamp;
+use router_providers::error as upstream;
 
 use super::admit::Taken;
 use super::money::Funded;
@@ -195,13 +197,30 @@ impl Books {
         }
     }
 
-    /// The attempt's first byte came.
-    pub(super) fn first_byte(&mut self, attempt: AttemptNo) {
+    /// The attempt's first byte came, with what the provider said is left of its limits.
+    pub(super) fn first_byte(&mut self, attempt: AttemptNo, said: Option<&upstream::RateState>) {
         let now = self.worker.shared.clock.now();
         let Some(open) = self.open.iter_mut().find(|o| o.record.attempt == attempt.0) else { return };
         if open.first_byte.is_none() {
             open.first_byte = Some(now);
             self.engine.slot(open.deployment).first_byte(now, &mut open.permit);
+            if let Some(said) = said {
+                self.learn(attempt, said);
+            }
+        }
+    }
+
+    /// The provider said what is left of its limits.
+    pub(super) fn learn(&self, attempt: AttemptNo, said: &upstream::RateState) {
+        let Some(open) = self.open.iter().find(|o| o.record.attempt == attempt.0) else { return };
+        let said = RateState {
+            requests_left: said.requests_left,
+            requests_reset_in: said.requests_reset_in,
+            tokens_left: said.tokens_left,
+            tokens_reset_in: said.tokens_reset_in,
+        };
+        if !said.is_empty() {
+            self.engine.slot(open.deployment).learn(self.worker.shared.clock.now(), &open.permit, &said);
         }
     }
 
@@ -255,7 +274,7 @@ impl Books {
         let shared = Arc::clone(&self.worker.shared);
         let ending = Ending { outcome, tokens, retry_after };
         let OpenAttempt { record: opened, deployment: at, permit, held, cap, first_byte, written, .. } = open;
-        engine.slot(at).end(now, permit, &ending);
+        shared.state.end(&engine, at, (now, permit), &ending);
         let over = shared.treasury.settle(held, cost);
         if over > Usd::ZERO {
             shared.metrics.overrun(over);
@@ -296,6 +315,11 @@ impl Books {
     /// Cost of all attempts so far.
     pub(super) fn cost(&self) -> Usd {
         self.request.cost
+    }
+
+    /// Tokens of all attempts so far.
+    pub(super) fn tokens(&self) -> u64 {
+        self.request.usage.input_tokens.saturating_add(self.request.usage.output_tokens)
     }
 
     /// Attempts sent so far.

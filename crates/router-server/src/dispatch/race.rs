@@ -13,7 +13,7 @@ use super::run::Run;
 pub(super) struct Race {
     /// The second.
     hedge: AttemptNo,
-    /// What it was expected to cost.
+    /// What the loser was expected to cost, whichever that was.
     expected: Usd,
     /// What the request has cost more because of it.
     extra: Usd,
@@ -32,7 +32,9 @@ impl Run<'_> {
     /// Begins one, if it may cost what it is expected to. Why not, otherwise: what has no price is never raced.
     pub(super) fn race(&mut self, hedge: AttemptNo, deployment: DeploymentIdx) -> Option<NotAdmitted> {
         let now = self.worker.shared.clock.now();
-        match self.expected_cost(deployment) {
+        // Whichever loses is paid for nothing.
+        let first = self.live.as_ref().and_then(|live| self.expected_cost(live.deployment));
+        match self.expected_cost(deployment).zip(first).map(|(second, first)| second.max(first)) {
             Some(expected) if self.worker.shared.state.take_hedge(now, expected) => {
                 self.race = Some(Race { hedge, expected, extra: Usd::ZERO, outcome: None });
                 None

@@ -2,12 +2,13 @@
 //! on, and which are simulated because no real provider is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::capability::Capabilities;
-use crate::catalog::Entry;
+use crate::catalog::{self, Entry};
 use crate::compiled::{ANY, Deployment, Provider, TimeLimits};
 use crate::config::check::provider::Resolved;
 use crate::config::check::{Ground, Report, hash};
@@ -20,6 +21,8 @@ use crate::price::{PriceList, Rates};
 #[derive(Debug, Default)]
 pub(super) struct Fleet {
     pub providers: Vec<Provider>,
+    /// Of every provider of the file and every known host, in lower case and ascending.
+    pub provider_names: Vec<Arc<str>>,
     pub credentials: Vec<Vec<Credential>>,
     /// Ascending by id.
     pub deployments: Vec<Deployment>,
@@ -38,7 +41,7 @@ pub(super) fn fleet(ground: &Ground<'_>, providers: &[Resolved], report: &mut Re
     let mut all = from_catalog(ground, providers);
     written(ground, providers, &mut all, report);
 
-    let mut fleet = Fleet::default();
+    let mut fleet = Fleet { provider_names: provider_names(ground, providers), ..Fleet::default() };
     for provider in providers.iter().filter(|p| p.on) {
         fleet.providers.push(Provider {
             name: provider.name.as_str().into(),
@@ -47,6 +50,7 @@ pub(super) fn fleet(ground: &Ground<'_>, providers: &[Resolved], report: &mut Re
             base_url: provider.base_url.as_str().into(),
             keys: u16::try_from(provider.credentials.len()).unwrap_or(u16::MAX),
             simulated: provider.simulated.is_some(),
+            data_collection: provider.data_collection,
         });
         fleet.credentials.push(provider.credentials.clone());
     }
@@ -82,6 +86,12 @@ pub(super) fn fleet(ground: &Ground<'_>, providers: &[Resolved], report: &mut Re
         report.problem("deployments", format!("{} are too many: at most 65534", fleet.deployments.len()));
     }
     fleet
+}
+
+fn provider_names(ground: &Ground<'_>, providers: &[Resolved]) -> Vec<Arc<str>> {
+    let hosts = ground.known.hosts.iter().map(|host| host.id.to_ascii_lowercase());
+    let all: BTreeSet<String> = providers.iter().map(|p| p.name.to_ascii_lowercase()).chain(hosts).collect();
+    all.into_iter().map(Into::into).collect()
 }
 
 fn from_catalog<'a>(ground: &Ground<'_>, providers: &'a [Resolved]) -> BTreeMap<String, Candidate<'a>> {
@@ -208,8 +218,7 @@ fn build(
 ) -> Deployment {
     let capabilities =
         written.capabilities.or(entry.map(|e| e.capabilities)).unwrap_or(Capabilities::empty());
-    let kind = Entry { capabilities, time_limits: entry.and_then(|e| e.time_limits), ..Entry::default() };
-    let limits = written.time_limits.or(ground.catalog.time_limits(&kind));
+    let limits = written.time_limits.or(limits_of_kind(ground, written, entry));
     let defaults = &ground.file.reliability.time_limits;
     let model = entry.map(|e| e.model.as_str()).or(written.model.as_deref());
     Deployment {
@@ -235,6 +244,31 @@ fn build(
         .under(limits),
         token_scale_ppm: 1_000_000,
         simulated: false,
+    }
+}
+
+/// Time limits of what it is: its catalog entry's own, then those of a model that reasons. One of which neither the catalog
+/// nor the file says what it can do is not known not to reason, and must not be cut for it: the limits that nobody wrote
+/// are those of a model that does.
+fn limits_of_kind(
+    ground: &Ground<'_>,
+    written: &file::Deployment,
+    entry: Option<&Entry>,
+) -> catalog::TimeLimits {
+    let own = entry.and_then(|e| e.time_limits).unwrap_or_default();
+    match written.capabilities.or(entry.map(|e| e.capabilities)) {
+        Some(known) if known.contains(Capabilities::REASONING) => own.or(ground.catalog.reasoning),
+        Some(_) => own,
+        None => {
+            let (given, defaults) = (&ground.file.reliability.time_limits, file::TimeLimits::default());
+            let unless = |written: bool, ms: Option<u64>| ms.filter(|_| !written);
+            let reasoning = ground.catalog.reasoning;
+            own.or(catalog::TimeLimits {
+                first_byte_ms: unless(given.first_byte_ms != defaults.first_byte_ms, reasoning.first_byte_ms),
+                answer_ms: unless(given.answer_ms != defaults.answer_ms, reasoning.answer_ms),
+                idle_ms: unless(given.idle_ms != defaults.idle_ms, reasoning.idle_ms),
+            })
+        }
     }
 }
 

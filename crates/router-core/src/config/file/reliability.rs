@@ -19,7 +19,9 @@ pub struct Reliability {
     pub hedging: Hedging,
 }
 
-/// Time limits, in milliseconds. A deployment, its catalog entry or its model may have others.
+/// Time limits, in milliseconds. A deployment, its catalog entry or its model may have others. A model that reasons has the
+/// longer ones of the catalog's `reasoning` (180 s to the first byte and between two), and so has a deployment of which
+/// neither the catalog nor `deployments` says what it can do, unless another limit is written here: it may reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TimeLimits {
@@ -27,7 +29,7 @@ pub struct TimeLimits {
     #[schemars(range(min = 1))]
     pub connect_ms: u64,
     /// From sending a streamed request to the first byte of its body; a ping counts. Default 30,000: ten times what
-    /// models that do not reason take; those that do have longer ones in the catalog.
+    /// models that do not reason take.
     #[schemars(range(min = 1))]
     pub first_byte_ms: u64,
     /// From sending a JSON request to its whole answer. Default 600,000, as the official SDKs wait.
