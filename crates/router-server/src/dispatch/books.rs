@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use router_core::attempt::Outcome;
-use router_core::budget::size::{LEAD_TOKENS, Meter, Reading};
+use router_core::budget::size::Meter;
 use router_core::chat::Usage;
 use router_core::compiled::DeploymentIdx;
 use router_core::cost::{DEFAULT_OUTPUT_TOKENS, Dearest};
@@ -21,11 +21,11 @@ use router_providers::error as upstream;
 
 use super::admit::Taken;
 use super::money::Funded;
-use super::spent::{Settled, Spent, Terms};
+use super::spent::{Settled, Spent};
 use crate::engine::Engine;
 use crate::ingress::Asked;
 use crate::telemetry::metrics::RequestDone;
-use crate::treasury::{Account, Accounts, Held};
+use crate::treasury::{Accounts, Held};
 use crate::worker::Worker;
 
 /// Words of every request's records, made once.
@@ -33,21 +33,21 @@ static SUCCESS: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("success"));
 static NOTHING: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
 
 /// An attempt in flight.
-struct OpenAttempt {
-    record: OpenRecord,
-    deployment: DeploymentIdx,
+pub(super) struct OpenAttempt {
+    pub(super) record: OpenRecord,
+    pub(super) deployment: DeploymentIdx,
     permit: Permit,
-    held: Held,
+    pub(super) held: Held,
     /// What more of its output costs.
-    dearest: Dearest,
-    meter: Option<Meter>,
+    pub(super) dearest: Dearest,
+    pub(super) meter: Option<Meter>,
     /// The limit on the wire, where money set it.
-    cap: Option<u64>,
-    unseen: bool,
+    pub(super) cap: Option<u64>,
+    pub(super) unseen: bool,
     first_byte: Option<Timestamp>,
-    input_bound: u64,
+    pub(super) input_bound: u64,
     /// Its beginning is in the spool; if it is not, its end has no place there either.
-    written: bool,
+    pub(super) written: bool,
 }
 
 /// What the attempts of one request are opened with.
@@ -61,20 +61,20 @@ pub(super) struct Bound {
 
 /// One request's accounts.
 pub(super) struct Books {
-    worker: Arc<Worker>,
-    engine: Arc<Engine>,
+    pub(super) worker: Arc<Worker>,
+    pub(super) engine: Arc<Engine>,
     request: RequestRecord,
     key_tags: Vec<Arc<str>>,
-    service_tier: ServiceTier,
+    pub(super) service_tier: ServiceTier,
     /// As asked; `None`: the provider chooses.
-    tier_asked: Option<ServiceTier>,
-    answers: u32,
+    pub(super) tier_asked: Option<ServiceTier>,
+    pub(super) answers: u32,
     /// The budgets it may count on.
-    accounts: Accounts,
-    expected_output: u64,
+    pub(super) accounts: Accounts,
+    pub(super) expected_output: u64,
     /// The limit that money set on the answer that was whole.
-    cap: Option<u64>,
-    open: Vec<OpenAttempt>,
+    pub(super) cap: Option<u64>,
+    pub(super) open: Vec<OpenAttempt>,
     sent_at: Option<Timestamp>,
     /// Time until the first attempt that was not ours: the client's to send its body, or spent in line for a place.
     waited: Duration,
@@ -130,82 +130,6 @@ impl Books {
     /// What was decided.
     pub(super) fn decided(&mut self, decision: &Decision) {
         self.request.rule.clone_from(&decision.rule);
-    }
-
-    /// So many output tokens are expected of one answer.
-    pub(super) fn expect(&mut self, tokens: Option<u64>) {
-        self.expected_output = tokens.unwrap_or(DEFAULT_OUTPUT_TOKENS);
-    }
-
-    /// Output tokens expected of one answer.
-    pub(super) fn expected_output(&self) -> u64 {
-        self.expected_output
-    }
-
-    /// The budgets the request may count on.
-    pub(super) fn accounts(&self) -> &[Account] {
-        &self.accounts
-    }
-
-    /// The service tier asked for; `None`: the provider chooses.
-    pub(super) fn tier_asked(&self) -> Option<ServiceTier> {
-        self.tier_asked
-    }
-
-    /// Answers asked for.
-    pub(super) fn answers(&self) -> u64 {
-        u64::from(self.answers)
-    }
-
-    /// What is left of the tightest of its budgets; `None`: it has none.
-    pub(super) fn budget_left(&self) -> Option<Usd> {
-        self.worker.shared.treasury.left(&self.accounts)
-    }
-
-    /// The limit that money set on an attempt's answer, while it is under way or when it was the one.
-    pub(super) fn cap(&self, at: DeploymentIdx) -> Option<u64> {
-        self.open.iter().find(|open| open.deployment == at).map_or(self.cap, |open| open.cap)
-    }
-
-    /// An attempt has written so many bytes. Whether there is money for it to go on.
-    pub(super) fn metered(&mut self, attempt: AttemptNo, bytes: u64) -> bool {
-        let Some(at) = self.open.iter().position(|o| o.record.attempt == attempt.0) else { return true };
-        let open = &mut self.open[at];
-        let Some(meter) = &mut open.meter else { return true };
-        let (more, needed) = match meter.saw(bytes) {
-            Reading::Enough => return true,
-            Reading::Wanted(more) => (more, false),
-            Reading::Needed(more) => (more, true),
-        };
-        let amount = open.dearest.ceiling(meter.held().saturating_add(more)) - open.held.amount();
-        if !self.worker.shared.treasury.extend(&mut open.held, amount) {
-            return !needed;
-        }
-        meter.extend(more);
-        open.record.ceiling = open.held.amount();
-        // Known to the ledger before it is relied on: what a killed process leaves open is booked at this.
-        let raised = LedgerRecord::Open(open.record.clone());
-        if open.written {
-            self.append(&[raised]);
-        }
-        true
-    }
-
-    /// The tokens and the cost so far of an attempt that ends for want of money, as they will be booked.
-    pub(super) fn so_far(&self, attempt: AttemptNo, spent: Spent) -> Settled {
-        let open = self.open.iter().find(|open| open.record.attempt == attempt.0);
-        open.map_or_else(|| Spent::Nothing.settle(&Terms::default()), |open| spent.settle(&self.terms(open)))
-    }
-
-    fn terms<'a>(&'a self, open: &OpenAttempt) -> Terms<'a> {
-        Terms {
-            price: self.engine.compiled.deployment(open.deployment).price.as_ref(),
-            tier: self.service_tier,
-            input_bound: open.input_bound,
-            ceiling: open.record.ceiling,
-            ahead: if open.meter.is_some() { LEAD_TOKENS } else { 0 },
-            unseen: open.unseen,
-        }
     }
 
     /// Writes an attempt into the spool, before anything of it goes upstream.
@@ -468,7 +392,7 @@ impl Books {
     }
 
     /// Whether the records are in the spool.
-    fn append(&self, records: &[LedgerRecord]) -> bool {
+    pub(super) fn append(&self, records: &[LedgerRecord]) -> bool {
         match self.worker.segment.append_all(records) {
             Ok(()) => {
                 self.worker.shared.state.spool_written(true);

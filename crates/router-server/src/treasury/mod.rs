@@ -7,6 +7,7 @@
 
 mod alert;
 mod hold;
+mod money;
 mod purse;
 mod treasurer;
 mod usage;
