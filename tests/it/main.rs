@@ -15,6 +15,8 @@ mod defaults;
 mod drain;
 mod keys;
 mod kill9;
+mod ledger_keys;
+mod overload;
 mod reload;
 mod run500;
 mod seed_cases;
