@@ -5,7 +5,9 @@
 
 use std::pin::Pin;
 use std::str::FromStr;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -14,11 +16,12 @@ use sqlx::{
     Arguments as _, ConnectOptions, Connection as _, PgPool, Row as _, SqlSafeStr, SqlStr, Transaction,
 };
 use tokio::runtime::{Handle, Runtime};
+use tokio::time::Sleep;
 
 use crate::error::{Error, ErrorKind};
 use crate::ledger::Answer;
 use crate::store::sql::Flavor;
-use crate::store::{self, Arg, Args, Backend, Bound, Tx};
+use crate::store::{self, Arg, Args, Backend, Bound, Length, Tx};
 
 /// Migrations: number, name, text. The numbers are SQLite's.
 const MIGRATIONS: [(i64, &str, &str); 2] = [
@@ -28,15 +31,31 @@ const MIGRATIONS: [(i64, &str, &str); 2] = [
 /// Connections of one process: the writer's, and a few for questions and draws.
 const CONNECTIONS: u32 = 8;
 /// How long a question waits for a connection, be it that all are busy or that the database is away.
-const PATIENCE: Duration = Duration::from_secs(3);
+const CONNECT: Duration = Duration::from_secs(3);
 /// A connection is not used for longer, so that a proxy or a failover in front of the database is noticed.
 const LIFETIME: Duration = Duration::from_secs(1800);
+
+/// How long the database may be silent before a question is given up.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// In answering what is soon answered.
+    short: Duration,
+    /// In answering what may take a while.
+    long: Duration,
+}
+
+const PATIENCE: Patience = Patience { short: Duration::from_secs(30), long: Duration::from_secs(600) };
 
 /// A PostgreSQL database.
 #[derive(Debug)]
 pub(crate) struct Postgres {
-    pool: PgPool,
+    /// Replaced when the database has been silent for too long: its connections may all lead to a host that is gone,
+    /// which TCP alone finds out after a quarter of an hour.
+    pool: RwLock<PgPool>,
     options: PgConnectOptions,
+    patience: Patience,
+    /// It could not be reached when it was last asked.
+    away: AtomicBool,
     runtime: Option<Runtime>,
     handle: Handle,
 }
@@ -44,6 +63,10 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// Connects, and migrates. Without `create`, a database that holds no ledger is an error.
     pub(crate) async fn connect(url: &str, create: bool) -> Result<Self, Error> {
+        Self::patient(url, create, PATIENCE).await
+    }
+
+    async fn patient(url: &str, create: bool, patience: Patience) -> Result<Self, Error> {
         let options = options(url)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -52,60 +75,67 @@ impl Postgres {
             .build()
             .map_err(|e| Error::database("start a thread for the ledger", e))?;
         let handle = runtime.handle().clone();
-        let pool = {
-            let _here = handle.enter();
-            PgPoolOptions::new()
-                .max_connections(CONNECTIONS)
-                .acquire_timeout(PATIENCE)
-                .max_lifetime(LIFETIME)
-                .connect_lazy_with(options.clone())
-        };
-        let ledger = Self { pool, options, runtime: Some(runtime), handle };
+        let pool = RwLock::new(pool(&handle, &options));
+        let ledger =
+            Self { pool, options, patience, away: AtomicBool::new(false), runtime: Some(runtime), handle };
         let opened: Answer<'_, ()> = Box::pin(async {
             ledger.migrate(create).await.map_err(|e| Error::database(&ledger.opening(), e))
         });
-        ledger.place(opened).await?;
+        ledger.place(opened, Length::Long).await?;
         Ok(ledger)
     }
 
     /// Processes that start at once take turns: the migrator holds an advisory lock.
     async fn migrate(&self, create: bool) -> Result<(), sqlx::Error> {
         let mut connection = self.alone().await?;
-        if create {
-            connection.close().await?;
-        } else {
-            let known: bool = sqlx::query_scalar("SELECT to_regclass('attempts') IS NOT NULL")
-                .fetch_one(&mut connection)
-                .await?;
-            connection.close().await?;
-            if !known {
-                return Err(sqlx::Error::Configuration("there is no ledger in it".into()));
-            }
+        let text = "SELECT to_regclass('attempts') IS NOT NULL";
+        let known: bool = sqlx::query_scalar(text).fetch_one(&mut connection).await?;
+        connection.close().await?;
+        if !create && !known {
+            return Err(sqlx::Error::Configuration("there is no ledger in it".into()));
         }
         let mut migrations = Vec::new();
         for (version, name, text) in MIGRATIONS {
             let text = text.into_sql_str();
             migrations.push(Migration::new(version, name.into(), MigrationType::Simple, text, false));
         }
-        Migrator::with_migrations(migrations).run(&self.pool).await?;
-        Ok(())
+        Ok(Migrator::with_migrations(migrations).run(&self.pool()).await?)
     }
 
-    /// A connection beside the pool, which only tells that it has waited.
+    fn pool(&self) -> PgPool {
+        self.pool.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Leaves all connections to their fate and begins with new ones.
+    fn renew(&self) {
+        let fresh = pool(&self.handle, &self.options);
+        let old = std::mem::replace(&mut *self.pool.write().unwrap_or_else(PoisonError::into_inner), fresh);
+        self.handle.spawn(async move { old.close().await });
+    }
+
+    /// A connection beside the pool: of what went wrong, that only tells that it has waited.
     async fn alone(&self) -> Result<sqlx::PgConnection, sqlx::Error> {
         let late = |_| std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer");
-        tokio::time::timeout(PATIENCE, self.options.connect()).await.map_err(late)?
+        tokio::time::timeout(CONNECT, self.options.connect()).await.map_err(late)?
     }
 
+    /// Begins a transaction. While the database is away, nobody waits in the pool, which tries for as long as it may and
+    /// does not say why: what refuses at once is then said at once.
     async fn begin(&self, text: &'static str) -> Result<Transaction<'static, sqlx::Postgres>, sqlx::Error> {
-        match self.pool.begin_with(text).await {
-            // Why there is no connection, it does not say: find out.
-            Err(sqlx::Error::PoolTimedOut) => {
-                self.alone().await?.close().await?;
-                Err(sqlx::Error::PoolTimedOut)
-            }
-            other => other,
+        if self.away.load(Ordering::Relaxed) {
+            self.alone().await?.close().await?;
         }
+        let begun = match self.pool().begin_with(text).await {
+            // A pool that was replaced meanwhile.
+            Err(sqlx::Error::PoolClosed) => self.pool().begin_with(text).await,
+            other => other,
+        };
+        let away = matches!(begun, Err(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)));
+        self.away.store(away, Ordering::Relaxed);
+        if matches!(begun, Err(sqlx::Error::PoolTimedOut)) {
+            self.alone().await?.close().await?;
+        }
+        begun
     }
 
     /// Where it is, without who one is there.
@@ -117,6 +147,15 @@ impl Postgres {
             None => format!("open the ledger {database:?} at {host}:{port}"),
         }
     }
+}
+
+fn pool(handle: &Handle, options: &PgConnectOptions) -> PgPool {
+    let _here = handle.enter();
+    PgPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .acquire_timeout(CONNECT)
+        .max_lifetime(LIFETIME)
+        .connect_lazy_with(options.clone())
 }
 
 /// The runtime must not end in the midst of another one, where waiting for it is not allowed.
@@ -147,32 +186,46 @@ impl Backend for Postgres {
     }
 
     /// Whoever polls, sockets and timers are those of the ledger's own runtime.
-    fn place<'a, T: 'a>(&'a self, answer: Answer<'a, T>) -> Answer<'a, T> {
-        Box::pin(Placed { answer: Some(answer), handle: &self.handle })
+    fn place<'a, T: 'a>(&'a self, answer: Answer<'a, T>, length: Length) -> Answer<'a, T> {
+        let patience = match length {
+            Length::Short => self.patience.short,
+            Length::Long => self.patience.long,
+        };
+        let _here = self.handle.enter();
+        let given_up = Box::pin(tokio::time::sleep(patience));
+        Box::pin(Placed { answer: Some(answer), given_up, ledger: self })
     }
 }
 
 /// An answer that is worked out, and given up, on another runtime than that of whoever waits for it.
 struct Placed<'a, T> {
     answer: Option<Answer<'a, T>>,
-    handle: &'a Handle,
+    given_up: Pin<Box<Sleep>>,
+    ledger: &'a Postgres,
 }
 
 impl<T> Future for Placed<'_, T> {
     type Output = Result<T, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let _here = self.handle.enter();
-        match &mut self.answer {
-            Some(answer) => answer.as_mut().poll(context),
-            None => Poll::Pending,
+        let _here = self.ledger.handle.enter();
+        if let Some(answer) = &mut self.answer
+            && let Poll::Ready(answer) = answer.as_mut().poll(context)
+        {
+            self.answer = None;
+            return Poll::Ready(answer);
         }
+        ready!(self.given_up.as_mut().poll(context));
+        self.answer = None;
+        self.ledger.renew();
+        let silent = std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer");
+        Poll::Ready(Err(Error::database("wait any longer for the ledger", silent)))
     }
 }
 
 impl<T> Drop for Placed<'_, T> {
     fn drop(&mut self) {
-        let _here = self.handle.enter();
+        let _here = self.ledger.handle.enter();
         self.answer = None;
     }
 }

@@ -1,12 +1,17 @@
 //! The suite on a real PostgreSQL, and what only a server can go through.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use router_core::attempt::Outcome;
+use router_core::record::{LedgerRecord, OpenRecord};
 use router_core::time::Timestamp;
 use router_test_postgres::Postgres as Server;
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::PgConnectOptions;
 
-use crate::suite::{self, Fresh, close, open};
+use crate::store::Store;
+use crate::suite::{self, Fresh, budget, close, open, open_record};
 use crate::{
     Batch, ErrorKind, Ledger, Spool, SpoolOptions, Writer, connect, connect_existing, connect_lazily,
 };
@@ -80,6 +85,31 @@ async fn look<T>(future: &mut crate::Answer<'_, T>) -> std::task::Poll<()> {
     std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context).map(drop))).await
 }
 
+/// A host that is gone without a word looks like this: the connection is there, and no answer comes.
+#[tokio::test]
+async fn a_silent_database_is_given_up_and_found_again() {
+    let mut server = Server::start().unwrap();
+    let url = server.fresh_database().unwrap();
+    let patience = super::Patience { short: Duration::from_millis(50), ..super::PATIENCE };
+    let mut ledger = Store(super::Postgres::patient(&url, true, patience).await.unwrap());
+    let mut other = url.parse::<PgConnectOptions>().unwrap().connect().await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE states").execute(&mut other).await.unwrap();
+    // More than there are connections.
+    for _ in 0..20 {
+        let error = ledger.put_state("a", "b", "c", Timestamp::ZERO).await.unwrap_err();
+        assert_eq!(error.to_string(), "cannot wait any longer for the ledger: no answer");
+    }
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    ledger.0.patience = super::PATIENCE;
+    ledger.put_state("a", "b", "d", Timestamp::ZERO).await.unwrap();
+    assert_eq!(ledger.states("a").await.unwrap().len(), 1);
+}
+
+/// An attempt's beginning that counts on a budget.
+fn counted(id: u128) -> LedgerRecord {
+    LedgerRecord::Open(OpenRecord { budgets: vec![budget("team")], ..open_record(id, 1) })
+}
+
 /// The server starts with the database away, loses it while it runs, and gets it back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_goes_and_comes_back_costs_nothing() {
@@ -95,7 +125,7 @@ async fn a_database_that_goes_and_comes_back_costs_nothing() {
     assert_eq!(error.kind(), ErrorKind::Database);
     let writer = Writer::start(&spool, ledger.clone()).unwrap();
     for id in 1..=500 {
-        segment.append(&open(id, 1)).unwrap();
+        segment.append(&counted(id)).unwrap();
         segment.append(&close(id, 1, Outcome::Success, 1)).unwrap();
     }
     writer.watch().failed().await;
@@ -111,7 +141,7 @@ async fn a_database_that_goes_and_comes_back_costs_nothing() {
     // Away again, in the midst of writing.
     server.stop().unwrap();
     for id in 501..=1_000 {
-        segment.append(&open(id, 1)).unwrap();
+        segment.append(&counted(id)).unwrap();
         segment.append(&close(id, 1, Outcome::Success, 1)).unwrap();
     }
     let mut batch = Batch::default();
@@ -123,5 +153,7 @@ async fn a_database_that_goes_and_comes_back_costs_nothing() {
     let rows = suite::rows(&*ledger).await;
     assert_eq!(rows.len(), 1_000);
     assert!(rows.iter().all(|(_, _, outcome, nano)| (*outcome, *nano) == ("success", 1)));
-    writer.stop(std::time::Duration::from_secs(60)).await.unwrap();
+    let figures = ledger.budget_figures(&[budget("team")]).await.unwrap();
+    assert_eq!(figures[0].settled.nano(), 1_000);
+    writer.stop(Duration::from_secs(60)).await.unwrap();
 }

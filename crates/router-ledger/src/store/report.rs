@@ -118,7 +118,8 @@ impl Ask<'_> {
         }
     }
 
-    fn from_requests(&self) -> String {
+    /// Where requests are counted from.
+    fn requested(&self) -> String {
         let tags = "(SELECT a.tags FROM attempts a WHERE a.request = r.request LIMIT 1)";
         format!("FROM requests r{} WHERE r.request >= $1 AND r.at >= $2", self.with_tags(tags))
     }
@@ -145,7 +146,7 @@ impl Ask<'_> {
              count(CASE WHEN r.outcome = 'success' AND NOT r.simulated THEN 1 END), {} {}{group_by}",
             sum("CASE WHEN r.outcome = 'success' AND NOT r.simulated \
                  THEN r.reference_cost_nanousd - r.cost_nanousd END"),
-            self.from_requests()
+            self.requested()
         )
     }
 
@@ -160,7 +161,7 @@ impl Ask<'_> {
                         count(*) OVER ({partition}) AS n FROM kept) \
              SELECT {names}max(CASE WHEN place = (n * 50 + 99) / 100 THEN v END), \
                     max(CASE WHEN place = (n * 95 + 99) / 100 THEN v END) FROM ranked{group_by}",
-            self.from_requests()
+            self.requested()
         )
     }
 }

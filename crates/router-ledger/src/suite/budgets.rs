@@ -9,7 +9,7 @@ use router_core::money::Usd;
 use router_core::record::{LedgerRecord, OpenRecord};
 use router_core::time::Timestamp;
 
-use super::{Fresh, close, instance, open_record, second, write};
+use super::{Fresh, budget, close, instance, open_record, second, write};
 use crate::{Batch, Draw, InstanceId, Ledger, Position};
 
 pub(super) async fn run(backend: &mut impl Fresh) {
@@ -19,10 +19,6 @@ pub(super) async fn run(backend: &mut impl Fresh) {
     nonsense_amounts_do_not_stop_the_ledger(&*backend.one().await).await;
     many_draw_at_once(&backend.fresh(4).await).await;
     any_interleaving_adds_up(backend).await;
-}
-
-pub(super) fn budget(name: &str) -> BudgetUse {
-    BudgetUse { budget: name.into(), start: second(100) }
 }
 
 fn usd(nano: i64) -> Usd {
