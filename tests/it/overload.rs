@@ -22,8 +22,8 @@ const ONE: &str = "sk-one-0123456789abcdef";
 fn endless() -> Vec<Place> {
     let price = Price { input: 1_000_000, cached: 100_000, output: 4_000_000 };
     vec![Place::new("one", "economy", Wire::OpenaiChat, price).with(|script| {
-        script.words = 100_000;
-        script.word_gap = Duration::from_millis(20);
+        script.words = 3_000;
+        script.word_gap = Duration::from_millis(100);
     })]
 }
 
