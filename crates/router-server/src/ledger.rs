@@ -52,7 +52,7 @@ pub(crate) fn keys_somewhere(source: &Source, loaded: &Loaded) -> Result<(), Unu
     let url = url(loaded);
     let asked = runtime(Runtime::PerCore, 1).ok().and_then(|runtime| {
         let version = async { router_ledger::connect_existing(&url).await?.keys_version().await };
-        runtime.block_on(tokio::time::timeout(FIRST_LOOK, version)).ok()?.ok()
+        runtime.block_on(async { tokio::time::timeout(FIRST_LOOK, version).await }).ok()?.ok()
     });
     let version = match checked.ledger.database {
         Database::Postgres(_) => asked,
