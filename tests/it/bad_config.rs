@@ -72,11 +72,15 @@ fn cases() -> Vec<(Value, &'static str, &'static str)> {
             "reliability.hedging.max_extra_cost_percent",
             "101",
         ),
-        (json!({ "ledger": { "url": "postgres://user:secret-word@db.test/router" } }), "ledger.url", not_yet),
         (
-            json!({ "keys": [{ "name": "k", "secret": "sk-0123456789abcdef", "budget_usd": 5 }] }),
+            json!({ "ledger": { "url": "postgre://user:secret-word@db.test/router" } }),
+            "ledger.url",
+            "postgres://",
+        ),
+        (
+            json!({ "keys": [{ "name": "k", "secret": "sk-0123456789abcdef", "budget_usd": 0 }] }),
             "keys[0].budget_usd",
-            not_yet,
+            "above zero",
         ),
     ]
 }

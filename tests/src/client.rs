@@ -60,7 +60,7 @@ impl Request {
         for (name, value) in &self.headers {
             head += &format!("{name}: {value}\r\n");
         }
-        if self.method == "POST" {
+        if self.method == "POST" || !self.body.is_empty() {
             head += &format!("content-length: {}\r\n", self.body.len());
         }
         head += "\r\n";

@@ -14,6 +14,7 @@ mod explain;
 mod ids;
 mod ingress;
 mod keys;
+mod ledger;
 mod respond;
 mod rotation;
 mod running;

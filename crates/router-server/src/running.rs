@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use router_core::admission::Admission;
 use router_core::config::file::{Durability, OnFull, Runtime};
-use router_core::config::{Database, DecisionLog as LogSetting, NoteKind};
+use router_core::config::{DecisionLog as LogSetting, NoteKind};
 use router_ledger::{Ledger, Spool, SpoolOptions, Writer};
 use router_providers::transport::{HttpTransport, SimulatedTransport, Simulation};
 use tokio::sync::{Semaphore, watch};
@@ -17,11 +17,12 @@ use tokio::sync::{Semaphore, watch};
 use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::config::{Loaded, Source, Unusable, load};
-use crate::control::{Control, Reloaded, keys_where_needed, say};
+use crate::control::{Control, Reloaded, say};
 use crate::engine::Engine;
 use crate::ids::Ids;
 use crate::ingress::{self, Listening};
-use crate::keys::{Follower, Keyring, SnapshotFile};
+use crate::keys::{Follower, Keyring};
+use crate::ledger;
 use crate::rotation::Rotation;
 use crate::state::State;
 use crate::telemetry::log::{DecisionLog, Destination, LogWriter};
@@ -33,8 +34,6 @@ use crate::worker::{Fixed, ListenerLimits, Shared, Worker};
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// After the drain, what is told to end gets this long to settle.
 const SETTLE: Duration = Duration::from_secs(5);
-/// At a start the ledger gets this long to say who may ask, before the local snapshot does.
-const FIRST_LOOK: Duration = Duration::from_secs(3);
 /// How often a draining server looks whether it is done.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
@@ -106,6 +105,7 @@ pub fn start(options: &Options) -> Result<Running, StartError> {
     if options.strict {
         strict(&loaded)?;
     }
+    ledger::keys_somewhere(&options.source, &loaded)?;
     say(&options.source, &loaded);
     let settings = &loaded.checked.server;
     let threads = settings.threads.map_or_else(cores, usize::from);
@@ -119,8 +119,6 @@ pub fn start(options: &Options) -> Result<Running, StartError> {
     let (stop, stopping) = watch::channel(false);
     let (stop_admin, stopping_admin) = watch::channel(false);
     let (control, admin_thread) = administer(options, &loaded, &parts, (admin, stopping_admin))?;
-    keys_where_needed(&loaded.checked, data_address, parts.shared.keys.ledger_may_have_keys())
-        .map_err(|problem| Unusable { source: options.source.clone(), problems: vec![problem] })?;
     let workers = data.into_sockets().into_iter().enumerate().map(|(n, socket)| {
         let worker = worker(&parts, &loaded, n)?;
         let runtime = runtime(settings.runtime, threads).map_err(io("start a runtime"))?;
@@ -154,7 +152,7 @@ fn administer(
 ) -> Result<(Arc<Control>, JoinHandle<()>), StartError> {
     let (shared, ledger) = (&parts.shared, &parts.ledger);
     let control = Arc::new(Control::new(options.source.clone(), Arc::clone(shared)));
-    let snapshot = snapshot_file(loaded);
+    let snapshot = ledger::snapshot_file(loaded);
     let (follower, changes) = Follower::new(Arc::clone(shared), Arc::clone(ledger), snapshot.clone());
     let key = loaded.checked.server.admin_key.clone();
     let rotation = Arc::clone(&parts.rotation);
@@ -165,7 +163,7 @@ fn administer(
         tokio::spawn(follower.run(looked));
         tokio::join!(admin::serve(service, listening.into_sockets(), stop.clone()), rotation.run(stop));
     })?;
-    if first_look.recv_timeout(FIRST_LOOK).is_err() {
+    if first_look.recv_timeout(ledger::FIRST_LOOK).is_err() {
         shared.restore_keys(snapshot.as_ref());
     }
     Ok((control, thread))
@@ -278,7 +276,7 @@ fn parts(loaded: &Loaded, listens_on: SocketAddr, abort: watch::Receiver<bool>) 
     };
     let options = SpoolOptions { durability, ..SpoolOptions::default() };
     let spool = Spool::open(&loaded.path(&checked.ledger.spool_dir), &instance, options)?;
-    let ledger = ledger(loaded)?;
+    let ledger = ledger::open(loaded)?;
     let writer = Writer::start(&spool, Arc::clone(&ledger))?;
     let (treasury, told) = Treasury::new(clock, Arc::clone(&ledger), writer.watch());
     treasury.reconfigure(&checked.compiled, &checked.webhooks);
@@ -325,33 +323,6 @@ fn parts(loaded: &Loaded, listens_on: SocketAddr, abort: watch::Receiver<bool>) 
     Ok(Parts { shared, spool, ledger, writer, treasurer, log_writer, rotation })
 }
 
-/// A file is there or it is not; a database elsewhere may be away for a while, and requests are served meanwhile.
-fn ledger(loaded: &Loaded) -> Result<Arc<dyn Ledger>, StartError> {
-    let url = ledger_url(loaded);
-    if let Database::Postgres(_) = loaded.checked.ledger.database {
-        return Ok(router_ledger::connect_lazily(&url)?);
-    }
-    let connecting = runtime(Runtime::PerCore, 1).map_err(io("start a runtime"))?;
-    Ok(connecting.block_on(router_ledger::connect(&url))?)
-}
-
-/// The ledger's URL, usable from the working directory.
-pub(crate) fn ledger_url(loaded: &Loaded) -> String {
-    let written = match &loaded.checked.ledger.database {
-        Database::Memory => "sqlite::memory:".to_owned(),
-        Database::File(path) => format!("sqlite://{path}"),
-        Database::Postgres(url) => url.expose().to_owned(),
-    };
-    router_ledger::resolve_url(&written, &loaded.base)
-}
-
-/// Where the ledger's keys are kept for a start without it; a ledger in memory starts with the process.
-fn snapshot_file(loaded: &Loaded) -> Option<SnapshotFile> {
-    let ledger = &loaded.checked.ledger;
-    let kept = ledger.database != Database::Memory;
-    kept.then(|| SnapshotFile::new(&loaded.path(&ledger.spool_dir), &ledger_url(loaded)))
-}
-
 fn worker(parts: &Parts, loaded: &Loaded, n: usize) -> Result<Arc<Worker>, StartError> {
     let thread = u32::try_from(n).unwrap_or(u32::MAX);
     // Each thread draws its own faults.
@@ -366,7 +337,7 @@ fn worker(parts: &Parts, loaded: &Loaded, n: usize) -> Result<Arc<Worker>, Start
     }))
 }
 
-fn runtime(kind: Runtime, threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
+pub(crate) fn runtime(kind: Runtime, threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
     let mut builder = match kind {
         Runtime::PerCore => tokio::runtime::Builder::new_current_thread(),
         Runtime::Shared => {

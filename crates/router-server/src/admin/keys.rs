@@ -121,7 +121,7 @@ async fn create(admin: &Admin, wish: Wish) -> Result<Response<Body>, ApiError> {
     let secret =
         secret::new().map_err(|e| ApiError::new("internal_error", format!("no random numbers: {e}")))?;
     let new = wish.new_key(secret::hash(&secret), admin.control.shared.clock.now()).map_err(invalid)?;
-    let row = admin.ledger.create_key(&new).await.map_err(refused)?;
+    let row = admin.ledger.create_key(&new).await.map_err(|e| refused(&e))?;
     admin.changes.made().await;
     Ok(respond::json(StatusCode::CREATED, with_secret(&row, secret.expose())))
 }
@@ -132,7 +132,7 @@ async fn update(admin: &Admin, id: &str, wish: &Wish) -> Result<Response<Body>, 
         free_of_configuration(admin, name)?;
     }
     let change = wish.change(&row, admin.control.shared.clock.now()).map_err(invalid)?;
-    let row = admin.ledger.update_key(&row.id, &change).await.map_err(refused)?;
+    let row = admin.ledger.update_key(&row.id, &change).await.map_err(|e| refused(&e))?;
     let row = row.ok_or_else(|| no_such(id))?;
     admin.changes.made().await;
     Ok(respond::json(StatusCode::OK, shown(&row, None).to_string()))
@@ -145,7 +145,8 @@ async fn rotate(admin: &Admin, id: &str, rotation: &Rotation) -> Result<Response
     let secret =
         secret::new().map_err(|e| ApiError::new("internal_error", format!("no random numbers: {e}")))?;
     let until = admin.control.shared.clock.now() + grace;
-    let row = admin.ledger.rotate_key(&row.id, secret::hash(&secret), until).await.map_err(refused)?;
+    let row =
+        admin.ledger.rotate_key(&row.id, secret::hash(&secret), until).await.map_err(|e| refused(&e))?;
     admin.changes.made().await;
     Ok(respond::json(StatusCode::OK, with_secret(&row, secret.expose())))
 }
@@ -153,7 +154,7 @@ async fn rotate(admin: &Admin, id: &str, rotation: &Rotation) -> Result<Response
 async fn revoke(admin: &Admin, id: &str) -> Result<Response<Body>, ApiError> {
     let row = find(admin, id).await?;
     let at = admin.control.shared.clock.now();
-    admin.ledger.revoke_key(&row.id, at).await.map_err(refused)?;
+    admin.ledger.revoke_key(&row.id, at).await.map_err(|e| refused(&e))?;
     admin.changes.made().await;
     let text = json!({ "id": row.id, "name": row.name, "revoked_at": at.rfc3339() });
     Ok(respond::json(StatusCode::OK, text.to_string()))
@@ -161,7 +162,7 @@ async fn revoke(admin: &Admin, id: &str) -> Result<Response<Body>, ApiError> {
 
 /// A key of the ledger, by its id or name.
 async fn find(admin: &Admin, which: &str) -> Result<KeyRow, ApiError> {
-    let rows = admin.ledger.keys().await.map_err(refused)?;
+    let rows = admin.ledger.keys().await.map_err(|e| refused(&e))?;
     if let Some(row) = named(&rows, which) {
         return Ok(row.clone());
     }
@@ -194,7 +195,7 @@ fn invalid(problem: String) -> ApiError {
     ApiError::new("invalid_request", problem)
 }
 
-fn refused(error: Error) -> ApiError {
+fn refused(error: &Error) -> ApiError {
     let code = match error.kind() {
         ErrorKind::NameTaken | ErrorKind::HashKnown => "conflict",
         ErrorKind::NoSuchKey => "not_found",

@@ -247,7 +247,7 @@ impl Which {
 }
 
 async fn make(wish: Wish, sha256: [u8; 32], common: &Common) -> anyhow::Result<KeyRow> {
-    let new = wish.new_key(sha256, Clock::new().now()).map_err(option)?;
+    let new = wish.new_key(sha256, Clock::new().now()).map_err(|e| option(&e))?;
     Ok(router_ledger::connect(&common.ledger).await?.create_key(&new).await?)
 }
 
@@ -264,7 +264,7 @@ async fn update(key: Option<String>, wish: Wish, common: &Common) -> anyhow::Res
     }
     let ledger = router_ledger::connect_existing(&common.ledger).await?;
     let key = find(&*ledger, &which).await?;
-    let change = wish.change(&key, Clock::new().now()).map_err(option)?;
+    let change = wish.change(&key, Clock::new().now()).map_err(|e| option(&e))?;
     let key = ledger.update_key(&key.id, &change).await?.ok_or_else(|| no_such(&which))?;
     say(&key, common, "updated");
     Ok(())
@@ -280,8 +280,8 @@ fn no_such(which: &str) -> anyhow::Error {
 }
 
 /// What is wrong with a member, by the name of its option.
-fn option(problem: String) -> anyhow::Error {
-    let (member, text) = problem.split_once(": ").unwrap_or(("", &problem));
+fn option(problem: &str) -> anyhow::Error {
+    let (member, text) = problem.split_once(": ").unwrap_or(("", problem));
     anyhow!("--{}: {text}", member.replace('_', "-"))
 }
 

@@ -70,14 +70,21 @@ impl Activity {
         }
     }
 
+    /// Bytes went out: of an answer that has been handed over whole, while its client takes it slowly.
+    fn written(&self) {
+        if self.get().0 == Doing::Idle {
+            self.set(Doing::Idle, self.clock.now());
+        }
+    }
+
     /// Headers are complete.
     pub(super) fn request(&self) {
         self.set(Doing::Request, self.clock.now());
     }
 
-    /// Nobody has begun to ask anything: such a connection may be closed at any time.
-    pub(super) fn is_waiting(&self) -> bool {
-        matches!(self.get().0, Doing::Fresh | Doing::Idle)
+    /// Nobody has begun to ask anything.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.get().0 == Doing::Fresh
     }
 
     /// When it must have got on; `None`: others watch over it.
@@ -133,7 +140,11 @@ impl AsyncRead for Watched {
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        if written.is_ready() {
+            self.activity.written();
+        }
+        written
     }
 
     fn poll_write_vectored(
@@ -141,7 +152,11 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        if written.is_ready() {
+            self.activity.written();
+        }
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -141,7 +141,8 @@ async fn connection(worker: Arc<Worker>, stream: TcpStream, mut stop: watch::Rec
         }
         if !stopping && stopped.as_mut().poll(cx).is_ready() {
             stopping = true;
-            if activity.is_waiting() {
+            // hyper lets a connection end with its next request if there was none yet.
+            if activity.is_fresh() {
                 return Poll::Ready(());
             }
             serving.as_mut().graceful_shutdown();

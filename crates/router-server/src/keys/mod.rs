@@ -245,8 +245,8 @@ impl KeyTable {
     pub(crate) fn find(&self, secret: &str, now: Timestamp) -> Option<Found<'_>> {
         let hash: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
         let from = self.by_hash.partition_point(|known| known.sha256[..8] < hash[..8]);
-        let same_start = self.by_hash[from..].iter().take_while(|known| known.sha256[..8] == hash[..8]);
-        let entry = same_start.filter(|known| known.sha256.ct_eq(&hash).into()).next()?;
+        let mut same_start = self.by_hash[from..].iter().take_while(|known| known.sha256[..8] == hash[..8]);
+        let entry = same_start.find(|known| known.sha256.ct_eq(&hash).into())?;
         let over = |end: Option<Timestamp>| end.is_some_and(|end| end <= now);
         let expired = over(entry.until) || over(entry.key.spec.expires);
         Some(if expired { Found::Expired } else { Found::Key(&entry.key) })
@@ -302,8 +302,14 @@ pub(crate) mod tests {
             let done = match op {
                 "r" => key.enter(now),
                 "t" => key.book(now, number()).inspect(|()| booked = Some(number())),
-                "l" => Ok(key.leave(now, booked.take(), number())),
-                _ => Ok(now = now + Duration::from_secs(number())),
+                "l" => {
+                    key.leave(now, booked.take(), number());
+                    Ok(())
+                }
+                _ => {
+                    now = now + Duration::from_secs(number());
+                    Ok(())
+                }
             };
             said.extend(done.err().map(|e| format!("{} {}", e.message, e.retry_after.unwrap().as_secs())));
         }

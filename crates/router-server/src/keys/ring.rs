@@ -10,6 +10,9 @@ use router_ledger::KeyRow;
 
 use super::{Access, Entry, Gate, Key, KeyTable};
 
+/// A key of the configuration and the SHA-256 of its secret.
+pub(crate) type Configured = ([u8; 32], Arc<ClientKey>);
+
 /// Where keys are from that were not read yet.
 pub(super) const UNREAD: &str = "unread";
 
@@ -36,7 +39,7 @@ enum FromLedger {
 
 #[derive(Debug, Default)]
 struct Sources {
-    config: Vec<([u8; 32], Arc<ClientKey>)>,
+    config: Vec<Configured>,
     ledger: FromLedger,
     /// Keys numbered so far.
     numbers: u64,
@@ -53,7 +56,7 @@ pub(crate) struct Keyring {
 
 impl Keyring {
     /// With the keys of a configuration; the ledger's are not read yet.
-    pub(crate) fn new(config: &[([u8; 32], Arc<ClientKey>)], loopback: bool) -> Self {
+    pub(crate) fn new(config: &[Configured], loopback: bool) -> Self {
         let ring = Self { table: ArcSwap::default(), sources: Mutex::default(), loopback };
         ring.configure(config);
         ring
@@ -70,7 +73,7 @@ impl Keyring {
     }
 
     /// Other keys in the configuration.
-    pub(crate) fn configure(&self, config: &[([u8; 32], Arc<ClientKey>)]) {
+    pub(crate) fn configure(&self, config: &[Configured]) {
         self.change(|sources| sources.config = config.to_vec());
     }
 
@@ -105,7 +108,7 @@ impl Keyring {
     }
 
     /// The keys of the configuration, and those of the ledger as they are known here.
-    pub(crate) fn listed(&self) -> (Vec<([u8; 32], Arc<ClientKey>)>, Vec<KeyRow>) {
+    pub(crate) fn listed(&self) -> (Vec<Configured>, Vec<KeyRow>) {
         let sources = self.sources();
         (sources.config.clone(), sources.ledger.keys().map(|keys| keys.rows.clone()).unwrap_or_default())
     }
