@@ -50,19 +50,10 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
         let test = ["test", "--locked", "--package", "router-core", "--test", "simulation"];
         crate::ci::cargo(root, &test, &seeds)?;
     }
-    let sizes = [
-        ("kill9", vec![("ROUTER_TESTS_KILLS", arguments.kills)]),
-        ("matrix", vec![("ROUTER_TESTS_MATRIX", arguments.matrix)]),
-        (
-            "outage",
-            vec![("ROUTER_TESTS_SILENCE", arguments.silence), ("ROUTER_TESTS_OUTAGE", arguments.outage)],
-        ),
-        ("crowd", vec![("ROUTER_TESTS_CROWD_SECS", arguments.crowd_secs)]),
-    ];
-    for (name, sizes) in sizes.into_iter().filter(|(name, _)| wanted(name)) {
-        let sizes: Vec<_> = sizes.into_iter().map(|(variable, size)| (variable, size.to_string())).collect();
-        end_to_end(root, name, &sizes)?;
+    if wanted("kill9") {
+        end_to_end(root, "kill9", &[("ROUTER_TESTS_KILLS", arguments.kills.to_string())])?;
     }
+    under_load(root, arguments, wanted)?;
     if !wanted("run500") {
         return Ok(());
     }
@@ -75,9 +66,35 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
     end_to_end(root, "run500", &prompts)
 }
 
+/// What is about time and load, of optimized builds.
+fn under_load(root: &Path, arguments: &Arguments, wanted: impl Fn(&str) -> bool) -> Result<()> {
+    let parts = [
+        ("matrix", vec![("ROUTER_TESTS_MATRIX", arguments.matrix.to_string())]),
+        (
+            "outage",
+            vec![
+                ("ROUTER_TESTS_SILENCE", arguments.silence.to_string()),
+                ("ROUTER_TESTS_OUTAGE", arguments.outage.to_string()),
+            ],
+        ),
+        ("crowd", vec![("ROUTER_TESTS_CROWD_SECS", arguments.crowd_secs.to_string())]),
+    ];
+    let parts: Vec<_> = parts.iter().filter(|(name, _)| wanted(name)).collect();
+    if !parts.is_empty() {
+        crate::ci::cargo(root, &["build", "--locked", "--release", "--package", "router-server"], &[])?;
+    }
+    for (name, variables) in parts {
+        let test = ["test", "--locked", "--release", "--package", "router-tests", name];
+        crate::ci::cargo(root, &[&test[..], &ALONE].concat(), variables)?;
+    }
+    Ok(())
+}
+
+/// One test at a time, with what it prints.
+const ALONE: [&str; 4] = ["--", "--nocapture", "--test-threads", "1"];
+
 /// One of the end-to-end tests, alone, with what it prints.
 fn end_to_end(root: &Path, name: &str, variables: &[crate::ci::Variable]) -> Result<()> {
-    let test =
-        ["test", "--locked", "--package", "router-tests", name, "--", "--nocapture", "--test-threads", "1"];
-    crate::ci::cargo(root, &test, variables)
+    let test = ["test", "--locked", "--package", "router-tests", name];
+    crate::ci::cargo(root, &[&test[..], &ALONE].concat(), variables)
 }
