@@ -10,6 +10,7 @@
 
 mod bad_config;
 mod bad_input;
+mod budgets;
 mod burst;
 mod crowd;
 mod defaults;
@@ -19,6 +20,7 @@ mod kill9;
 mod matrix;
 mod outage;
 mod reload;
+mod rescue;
 mod run500;
 mod seed_cases;
 mod streams;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::AttributeSet;
-use crate::budget::Period;
+use crate::budget::{BudgetPolicy, Period};
 use crate::capability::Capabilities;
 use crate::catalog;
 use crate::chat::DialectId;
@@ -303,6 +303,8 @@ pub struct Compiled {
     pub reliability: Reliability,
     /// Client keys of the configuration, each with the SHA-256 of its secret.
     pub keys: Vec<([u8; 32], Arc<ClientKey>)>,
+    /// Budgets, in the order given; those of keys are with the keys.
+    pub budgets: Vec<Arc<BudgetPolicy>>,
 }
 
 impl Compiled {

@@ -3,6 +3,7 @@
 //! No IO, no clock, no threads, no randomness of its own, no `async`: time and a seed are arguments, so the same
 //! code serves a request, explains one and replays a month of them.
 
+pub mod admission;
 pub mod attempt;
 pub mod attributes;
 pub mod budget;

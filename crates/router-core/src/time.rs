@@ -84,6 +84,22 @@ impl Timestamp {
         Rfc3339(text)
     }
 
+    /// From RFC 3339: a date-time with its offset, or a date alone, which is its midnight in UTC. `None` for anything else
+    /// and for what lies before 1970.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let (date, rest) = text.split_at_checked(10)?;
+        let (year, month, day) = (digits(date, 0, 4)?, digits(date, 5, 2)?, digits(date, 8, 2)?);
+        let dashes = date.as_bytes().get(4) == Some(&b'-') && date.as_bytes().get(7) == Some(&b'-');
+        let days = days_of_civil(year, month, day)?;
+        // Another date would have been meant: there is no 31st of February.
+        if !dashes || civil_date(days) != (year, month, day) {
+            return None;
+        }
+        let micros = if rest.is_empty() { 0 } else { micros_of_day(rest)? };
+        let micros = i64::try_from(days.checked_mul(86_400_000_000)?).ok()?.checked_add(micros)?;
+        u64::try_from(micros).ok().map(Self)
+    }
+
     /// Day of the week in UTC, ISO 8601: 1 = Monday .. 7 = Sunday. 1970-01-01 was a Thursday (4).
     pub const fn weekday_utc(self) -> u8 {
         ((self.as_secs() / 86_400 + 3) % 7 + 1) as u8
@@ -113,6 +129,55 @@ const fn civil_date(days: u64) -> (u64, u64, u64) {
     let day = day_of_year - (153 * from_march + 2) / 5 + 1;
     let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
     (year_of_era + era * 400 + (month <= 2) as u64, month, day)
+}
+
+/// The inverse of [`civil_date`] (the same source, `days_from_civil`); `None` before 1970 or for no month or day.
+fn days_of_civil(year: u64, month: u64, day: u64) -> Option<u64> {
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let year = year.checked_sub(u64::from(month <= 2))?;
+    let (era, year_of_era) = (year / 400, year % 400);
+    let from_march = (month + 9) % 12;
+    let day_of_year = (153 * from_march + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    (era * 146_097 + day_of_era).checked_sub(719_468)
+}
+
+/// Microseconds since midnight UTC of `T10:30:00.5+02:00`; below zero when its offset says that it was the day before.
+fn micros_of_day(text: &str) -> Option<i64> {
+    let bytes = text.as_bytes();
+    let marks = matches!(bytes.first(), Some(b'T' | b't' | b' '))
+        && bytes.get(3) == Some(&b':')
+        && bytes.get(6) == Some(&b':');
+    let (hour, minute, second) = (digits(text, 1, 2)?, digits(text, 4, 2)?, digits(text, 7, 2)?);
+    // A leap second counts as the one after it.
+    if !marks || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let rest = text.get(9..)?;
+    let (fraction, offset) = match rest.strip_prefix('.') {
+        Some(rest) => rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).filter(|at| *at > 0)?),
+        None => ("0", rest),
+    };
+    let micros: u64 = format!("{fraction:0<6}").get(..6)?.parse().ok()?;
+    let offset_minutes = match offset.split_at_checked(1)? {
+        ("Z" | "z", "") => 0,
+        (sign @ ("+" | "-"), rest) if rest.len() == 5 && rest.as_bytes().get(2) == Some(&b':') => {
+            let (hours, minutes) = (digits(rest, 0, 2)?, digits(rest, 3, 2)?);
+            let minutes = (hours < 24 && minutes < 60).then_some(hours * 60 + minutes)?;
+            i64::try_from(minutes).ok()? * if sign == "+" { 1 } else { -1 }
+        }
+        _ => return None,
+    };
+    let seconds = i64::try_from(hour * 3_600 + minute * 60 + second).ok()? - offset_minutes * 60;
+    Some(seconds * 1_000_000 + i64::try_from(micros).ok()?)
+}
+
+/// A number of exactly so many digits.
+fn digits(text: &str, at: usize, width: usize) -> Option<u64> {
+    let digits = text.get(at..at + width)?;
+    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 /// RFC 3339 text of a [`Timestamp`], without an allocation.
@@ -189,6 +254,44 @@ mod tests {
             (253_402_300_800_000_000, "9999-12-31T23:59:59.999999Z"),
         ] {
             assert_eq!(Timestamp::from_micros(micros).rfc3339().as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn moments_are_read_as_they_are_written() {
+        for (text, expected) in [
+            ("1970-01-01", Some("1970-01-01T00:00:00.000000Z")),
+            ("2026-12-31", Some("2026-12-31T00:00:00.000000Z")),
+            ("2024-02-29T23:59:59Z", Some("2024-02-29T23:59:59.000000Z")),
+            ("2026-11-22t11:50:00.1234567z", Some("2026-11-22T11:50:00.123456Z")),
+            ("2026-11-22 11:50:00.5+02:00", Some("2026-11-22T09:50:00.500000Z")),
+            ("2026-01-01T00:30:00+01:00", Some("2025-12-31T23:30:00.000000Z")),
+            ("2026-12-31T23:30:00-01:00", Some("2027-01-01T00:30:00.000000Z")),
+            ("2026-06-30T23:59:60Z", Some("2026-07-01T00:00:00.000000Z")),
+            ("2023-02-29", None),
+            ("2026-04-31", None),
+            ("2026-13-01", None),
+            ("2026-00-10", None),
+            ("1969-12-31", None),
+            ("1970-01-01T00:00:00+00:01", None),
+            ("2026-11-22T11:50:00", None),
+            ("2026-11-22T11:50Z", None),
+            ("2026-11-22T24:00:00Z", None),
+            ("2026-11-22T11:50:00.Z", None),
+            ("2026-11-22T11:50:00+2:00", None),
+            ("2026-11-22T11:50:00Zx", None),
+            ("2026/11/22", None),
+            ("+026-11-22", None),
+            ("20é6-11-22", None),
+            ("90d", None),
+            ("", None),
+        ] {
+            let read = Timestamp::from_rfc3339(text).map(|at| at.rfc3339().to_string());
+            assert_eq!(read.as_deref(), expected, "{text}");
+        }
+        for days in (0..200_000).step_by(13) {
+            let at = Timestamp::from_millis(days * 86_400_000 + 1);
+            assert_eq!(Timestamp::from_rfc3339(at.rfc3339().as_str()), Some(at));
         }
     }
 

@@ -1,6 +1,7 @@
 //! A bounded number of records on their way into the ledger, an attempt's open and close made one row where they meet.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use router_core::record::{CloseRecord, LedgerRecord, OpenRecord, RequestId, RequestRecord};
 
@@ -17,6 +18,10 @@ pub struct Batch {
     records: u64,
     /// Where an attempt's open stands in `opened`.
     open_at: HashMap<(RequestId, u32), usize>,
+    /// Where an attempt's close stands in `closed`.
+    close_at: HashMap<(RequestId, u32), usize>,
+    /// Where a request stands in `requests`.
+    request_at: HashMap<RequestId, usize>,
 }
 
 /// An attempt that began in this batch.
@@ -28,22 +33,27 @@ pub(crate) struct Opened {
 }
 
 impl Batch {
-    /// Adds a record read from a process's spool.
+    /// Adds a record read from a process's spool. One that is there twice, which no process writes, counts once: no
+    /// database takes two of a key in one statement.
     pub fn push(&mut self, instance: InstanceId, record: LedgerRecord) {
         self.records += 1;
         match record {
             LedgerRecord::Open(open) => {
-                self.open_at.insert((open.request, open.attempt), self.opened.len());
-                self.opened.push(Opened { instance, open, close: None });
+                let attempt = (open.request, open.attempt);
+                let opened = Opened { instance, open, close: None };
+                keep(&mut self.opened, &mut self.open_at, attempt, opened);
             }
             LedgerRecord::Close(close) => {
-                let at = self.open_at.get(&(close.request, close.attempt));
-                match at.and_then(|at| self.opened.get_mut(*at)) {
+                let attempt = (close.request, close.attempt);
+                match self.open_at.get(&attempt).and_then(|at| self.opened.get_mut(*at)) {
                     Some(opened) => opened.close = Some(close),
-                    None => self.closed.push((instance, close)),
+                    None => keep(&mut self.closed, &mut self.close_at, attempt, (instance, close)),
                 }
             }
-            LedgerRecord::Request(request) => self.requests.push(request),
+            LedgerRecord::Request(request) => {
+                let id = request.request;
+                keep(&mut self.requests, &mut self.request_at, id, request);
+            }
         }
     }
 
@@ -78,6 +88,17 @@ impl Batch {
         self.requests.clear();
         self.positions.clear();
         self.open_at.clear();
+        self.close_at.clear();
+        self.request_at.clear();
         self.records = 0;
+    }
+}
+
+/// Puts a row in the place of the one with its key, or behind all.
+fn keep<K: Hash + Eq, R>(rows: &mut Vec<R>, places: &mut HashMap<K, usize>, key: K, row: R) {
+    let place = *places.entry(key).or_insert(rows.len());
+    match rows.get_mut(place) {
+        Some(known) => *known = row,
+        None => rows.push(row),
     }
 }

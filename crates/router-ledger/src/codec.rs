@@ -1,21 +1,24 @@
 //! A record as bytes: the payload of a frame. Frames, checksums and files are the spool's business.
 //!
-//! Version 1: a tag byte, then the record's fields in order. Integers are LEB128 varints (money zigzag), request ids 16
+//! Version 2: a tag byte, then the record's fields in order. Integers are LEB128 varints (money zigzag), request ids 16
 //! bytes little-endian, strings a length and UTF-8, an absent value a zero byte (strings: length plus one otherwise).
 //! A reader ignores bytes after the fields it knows, so fields may be appended within a version; anything else needs a
-//! new version byte. Outcomes are written by name: their order in the source means nothing on disk.
+//! new version byte. Version 1 had no budgets at the end of an open. Outcomes are written by name: their order in the source means nothing on disk.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use router_core::attempt::{FailureKind, Outcome};
+use router_core::budget::BudgetUse;
 use router_core::chat::Usage;
 use router_core::money::Usd;
 use router_core::record::{CloseRecord, LedgerRecord, OpenRecord, RequestId, RequestRecord};
 use router_core::time::Timestamp;
 
 /// The version this build writes.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
+/// The one before, which is still read: a process that died before an update left it.
+const BEFORE: u8 = 1;
 /// Labels longer than this are cut (at a character): a client must not decide how long our rows are.
 const MAX_LABEL_BYTES: usize = 4096;
 /// Distinct labels kept for sharing before the memory starts afresh.
@@ -57,9 +60,9 @@ pub(crate) fn encode(record: &LedgerRecord, out: &mut Vec<u8>) {
 
 /// The record these bytes hold.
 pub(crate) fn decode(version: u8, payload: &[u8], names: &mut Names) -> Result<LedgerRecord, Unreadable> {
-    let mut input = Input { left: payload, names };
+    let mut input = Input { left: payload, names, version };
     let record = match version {
-        VERSION => input.record(),
+        VERSION | BEFORE => input.record(),
         _ => None,
     };
     record.ok_or(Unreadable { version })
@@ -86,6 +89,11 @@ fn encode_open(open: &OpenRecord, out: &mut Vec<u8>) {
     put_money(out, open.ceiling);
     put_label(out, &open.price_version);
     out.push(open.simulated.into());
+    put(out, open.budgets.len() as u64);
+    for BudgetUse { budget, start } in &open.budgets {
+        put_label(out, budget);
+        put(out, start.as_micros());
+    }
 }
 
 fn encode_close(close: &CloseRecord, out: &mut Vec<u8>) {
@@ -226,6 +234,7 @@ pub(crate) fn outcome(name: &str) -> Option<Outcome> {
 struct Input<'a> {
     left: &'a [u8],
     names: &'a mut Names,
+    version: u8,
 }
 
 impl Input<'_> {
@@ -247,12 +256,12 @@ impl Input<'_> {
             provider: self.label()?,
             model: self.label()?,
             key: self.optional_label()?,
-            budgets: Vec::new(),
             tags: self.tags()?,
             rule: self.optional_label()?,
             ceiling: self.money()?,
             price_version: self.label()?,
             simulated: self.flag()?,
+            budgets: if self.version == BEFORE { Vec::new() } else { self.budgets()? },
         })
     }
 
@@ -395,6 +404,11 @@ impl Input<'_> {
         let count = self.number()?;
         (0..count).map(|_| self.label()).collect()
     }
+
+    fn budgets(&mut self) -> Option<Vec<BudgetUse>> {
+        let count = self.number()?;
+        (0..count).map(|_| Some(BudgetUse { budget: self.label()?, start: self.time()? })).collect()
+    }
 }
 
 #[cfg(test)]
@@ -436,6 +450,20 @@ mod tests {
             bytes.truncate(cut.index(bytes.len()));
             prop_assert_eq!(decode(VERSION, &bytes, &mut Names::default()), Err(Unreadable { version: VERSION }));
         }
+    }
+
+    #[test]
+    fn records_of_the_version_before_are_read() {
+        let open = crate::suite::open(7, 1);
+        let mut bytes = Vec::new();
+        encode(&open, &mut bytes);
+        assert_eq!(bytes.pop(), Some(0), "no budgets, which version 1 did not say");
+        assert_eq!(decode(BEFORE, &bytes, &mut Names::default()), Ok(open.clone()));
+        assert_eq!(decode(VERSION, &bytes, &mut Names::default()), Err(Unreadable { version: VERSION }));
+        let close = crate::suite::close(7, 1, Outcome::Success, 3);
+        bytes.clear();
+        encode(&close, &mut bytes);
+        assert_eq!(decode(BEFORE, &bytes, &mut Names::default()), Ok(close));
     }
 
     #[test]

@@ -20,6 +20,12 @@ pub enum ErrorKind {
     Unsupported,
     /// A value given by the caller: an instance name, a record that is too long.
     Invalid,
+    /// A key of this name lives already.
+    NameTaken,
+    /// This secret, or this id, belongs or belonged to a key.
+    HashKnown,
+    /// No such key lives.
+    NoSuchKey,
 }
 
 /// What went wrong in the ledger. Its text names the file or the scheme, never credentials or what a record holds.

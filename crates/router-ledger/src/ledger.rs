@@ -3,29 +3,37 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use router_core::budget::BudgetUse;
 use router_core::money::Usd;
 use router_core::record::{CloseRecord, OpenRecord, RequestId};
 use router_core::time::Timestamp;
 
 use crate::batch::Batch;
+use crate::budgets::{BudgetFigures, Draw};
 use crate::error::Error;
+use crate::keys::{KeyChange, KeyRow, NewKey};
 use crate::report::{Report, ReportQuery};
 
 /// What every method of [`Ledger`] returns.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
-/// A store of attempts and requests. Two backends: SQLite, later PostgreSQL; `suite` runs on each.
+/// A store of attempts and requests, of client keys, of what processes have drawn from budgets, and of what the server
+/// must know again after a restart. Two backends: SQLite and PostgreSQL; `suite` runs on each.
+///
+/// A method that fails may still have happened: the connection can break after the commit. What that means for money is
+/// said at each.
 pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Makes a process known, or finds it again, with the positions reached in its spool.
     fn attach<'a>(&'a self, instance: &'a str) -> Answer<'a, Attached>;
 
-    /// Writes a batch and the positions it reaches in one transaction: all of it, or nothing. Applying the same batch
-    /// again changes nothing.
+    /// Writes a batch, what it spends of budgets, and the positions it reaches in one transaction: all of it, or nothing.
+    /// A batch whose positions the ledger has reached already is passed over, so applying one again changes nothing.
     fn apply<'a>(&'a self, batch: &'a Batch) -> Answer<'a, ()>;
 
     /// Ends a dead process in one transaction: what it opened and never closed is booked at its ceiling, lost and
-    /// estimated; a request it left without an end gets one (`success` if an attempt answered, else `lost`). Returns the
-    /// number of attempts lost. Nothing happens the second time.
+    /// estimated; a request it left without an end gets one (`success` if an attempt answered, else `lost`); what it had
+    /// drawn from budgets and not spent goes back to them. Returns the number of attempts lost. Nothing happens the
+    /// second time.
     fn finish(&self, instance: InstanceId) -> Answer<'_, u64>;
 
     /// Figures over a window.
@@ -39,6 +47,55 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// The sum of what attempts begun since then have cost, simulated ones left out.
     fn total_cost(&self, since: Timestamp) -> Answer<'_, Usd>;
+
+    /// Takes money from a budget for a process to spend: as [`Draw::grant`] says, zero when there is not enough. Over all
+    /// processes, what is drawn never passes the limit. After an error it may have been drawn: it is then not to be
+    /// spent, and comes back when the process ends.
+    fn draw<'a>(&'a self, instance: InstanceId, budget: &'a BudgetUse, ask: Draw) -> Answer<'a, Usd>;
+
+    /// Returns money drawn and not spent. The caller must have stopped counting on it before it asks; after an error it
+    /// does not ask again, for it may have happened: what was not returned comes back when the process ends.
+    fn give_back<'a>(&'a self, instance: InstanceId, budget: &'a BudgetUse, amount: Usd) -> Answer<'a, ()>;
+
+    /// Books what a process has spent beyond what it had drawn, whatever the limit. Asking again after an error may book
+    /// it twice, until the process ends: too little is spent then, not too much.
+    fn overdraw<'a>(&'a self, instance: InstanceId, budget: &'a BudgetUse, amount: Usd) -> Answer<'a, ()>;
+
+    /// What is drawn from budgets and what is spent, in the order asked; zeros for one nobody has used.
+    fn budget_figures<'a>(&'a self, budgets: &'a [BudgetUse]) -> Answer<'a, Vec<BudgetFigures>>;
+
+    /// All keys that are not revoked, by name. Expired ones and hashes are among them.
+    fn keys(&self) -> Answer<'_, Vec<KeyRow>>;
+
+    /// Grows with every change of a key. Read it before [`Ledger::keys`]: those are then at least that new.
+    fn keys_version(&self) -> Answer<'_, u64>;
+
+    /// Makes a key. Fails with `NameTaken`, or `HashKnown` when its secret, or its id, belongs or belonged to a key.
+    fn create_key<'a>(&'a self, key: &'a NewKey) -> Answer<'a, KeyRow>;
+
+    /// Changes a key; `None` when no such key lives. Fails with `NameTaken`.
+    fn update_key<'a>(&'a self, id: &'a str, change: &'a KeyChange) -> Answer<'a, Option<KeyRow>>;
+
+    /// Gives a key a new secret; its older ones are accepted until `old_valid_until`, or until they would have ended
+    /// anyway. Fails with `NoSuchKey`, `HashKnown`.
+    fn rotate_key<'a>(
+        &'a self,
+        id: &'a str,
+        new_sha256: [u8; 32],
+        old_valid_until: Timestamp,
+    ) -> Answer<'a, KeyRow>;
+
+    /// Ends a key for good. Fails with `NoSuchKey`.
+    fn revoke_key<'a>(&'a self, id: &'a str, at: Timestamp) -> Answer<'a, ()>;
+
+    /// Remembers a value under a kind and an id, in place of the one before.
+    fn put_state<'a>(&'a self, kind: &'a str, id: &'a str, value: &'a str, at: Timestamp) -> Answer<'a, ()>;
+
+    /// Forgets it.
+    fn delete_state<'a>(&'a self, kind: &'a str, id: &'a str) -> Answer<'a, ()>;
+
+    /// All of a kind, by id: id, value, when it was put.
+    fn states<'a>(&'a self, kind: &'a str) -> Answer<'a, Vec<(String, String, Timestamp)>>;
 }
 
 /// A process, as the ledger numbers it.

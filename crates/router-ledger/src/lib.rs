@@ -5,13 +5,15 @@
 //! once, whatever dies in between. Client keys, budgets and PostgreSQL are not here yet.
 
 mod batch;
+mod budgets;
 mod codec;
 mod error;
+mod keys;
 mod ledger;
 mod report;
 mod spool;
-mod sql;
 mod sqlite;
+mod store;
 #[cfg(test)]
 mod suite;
 mod writer;
@@ -20,7 +22,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use batch::Batch;
+pub use budgets::{BudgetFigures, Draw};
 pub use error::{Error, ErrorKind};
+pub use keys::{KeyChange, KeyHash, KeyRow, NewKey};
 pub use ledger::{Answer, Attached, AttemptRow, Cursor, DeploymentStats, InstanceId, Ledger, Position};
 pub use report::{By, Figures, Percentiles, Report, ReportQuery, ReportRow};
 pub use spool::{Durability, Segment, Spool, SpoolOptions};
@@ -45,7 +49,7 @@ pub async fn connect_existing(url: &str) -> Result<Arc<dyn Ledger>, Error> {
 
 async fn open(url: &str, create: bool) -> Result<Arc<dyn Ledger>, Error> {
     check_url(url)?;
-    Ok(Arc::new(sqlite::SqliteLedger::connect(url, create).await?))
+    Ok(Arc::new(store::Store(sqlite::Sqlite::connect(url, create).await?)))
 }
 
 /// Whether there is a backend for this URL; touches nothing.

@@ -57,6 +57,7 @@ impl Control {
         };
         warn_of_fixed(&self.shared, &loaded.checked);
         self.shared.state.reconfigure(&new.compiled.reliability);
+        self.shared.treasury.reconfigure(&new.compiled, &loaded.checked.webhooks);
         self.shared.engine.store(Arc::new(new));
         tracing::info!(before = reloaded.before, after = reloaded.after, "configuration reloaded");
         Ok(reloaded)

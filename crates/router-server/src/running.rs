@@ -23,6 +23,7 @@ use crate::ingress::{self, Listening};
 use crate::state::State;
 use crate::telemetry::log::{DecisionLog, Destination, LogWriter};
 use crate::telemetry::metrics::Metrics;
+use crate::treasury::{Treasurer, Treasury};
 use crate::worker::{Fixed, ListenerLimits, Shared, Worker};
 
 /// A body must have arrived by then: 64 MiB at 1 MB/s.
@@ -87,6 +88,7 @@ pub struct Running {
     workers: Vec<JoinHandle<()>>,
     admin_thread: JoinHandle<()>,
     writer: Writer,
+    treasurer: Treasurer,
     log_writer: LogWriter,
 }
 
@@ -134,6 +136,7 @@ pub fn start(options: &Options) -> Result<Running, StartError> {
         workers,
         admin_thread,
         writer: parts.writer,
+        treasurer: parts.treasurer,
         log_writer: parts.log_writer,
     })
 }
@@ -167,6 +170,7 @@ impl Running {
     pub fn stop(self) {
         tracing::info!(drain_secs = self.drain.as_secs(), "draining");
         let _ = self.stop.send(true);
+        self.control.shared.treasury.drain();
         if !wait_until(self.drain, || self.workers.iter().all(JoinHandle::is_finished)) {
             tracing::warn!("the drain is over: requests in flight are ended");
             let _ = self.abort.send(true);
@@ -179,6 +183,8 @@ impl Running {
             }
         }
         let _ = self.admin_thread.join();
+        // Before the ledger finishes this process, which gives back what it has drawn: nothing is drawn after that.
+        self.treasurer.stop();
         match runtime(Runtime::PerCore, 1).map(|r| r.block_on(self.writer.stop(SETTLE))) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "the ledger is behind; the next start goes on"),
@@ -217,6 +223,7 @@ struct Parts {
     spool: Spool,
     ledger: Arc<dyn Ledger>,
     writer: Writer,
+    treasurer: Treasurer,
     log_writer: LogWriter,
 }
 
@@ -235,6 +242,10 @@ fn parts(loaded: &Loaded, listens_on: SocketAddr, abort: watch::Receiver<bool>) 
     let connecting = runtime(Runtime::PerCore, 1).map_err(io("start a runtime"))?;
     let ledger = connecting.block_on(router_ledger::connect(&ledger_url(loaded)))?;
     let writer = Writer::start(&spool, Arc::clone(&ledger))?;
+    let (treasury, told) = Treasury::new(clock, Arc::clone(&ledger), writer.watch());
+    treasury.reconfigure(&checked.compiled, &checked.webhooks);
+    let treasurer = Treasurer::start(Arc::clone(&treasury), told, instance);
+    let treasurer = treasurer.map_err(io("start the treasurer"))?;
     let destination = match &checked.decision_log {
         LogSetting::Off => Destination::Off,
         LogSetting::Stdout => Destination::Stdout,
@@ -246,6 +257,7 @@ fn parts(loaded: &Loaded, listens_on: SocketAddr, abort: watch::Receiver<bool>) 
     let shared = Shared {
         engine: ArcSwap::from_pointee(engine),
         state: State::new(&checked.compiled.reliability),
+        treasury,
         clock,
         log,
         metrics: Metrics::new(),
@@ -264,7 +276,7 @@ fn parts(loaded: &Loaded, listens_on: SocketAddr, abort: watch::Receiver<bool>) 
         writer_status: writer.watch(),
         fixed: Fixed::of(checked, listens_on),
     };
-    Ok(Parts { shared: Arc::new(shared), spool, ledger, writer, log_writer })
+    Ok(Parts { shared: Arc::new(shared), spool, ledger, writer, treasurer, log_writer })
 }
 
 /// The ledger's URL, usable from the working directory.
@@ -272,6 +284,7 @@ pub(crate) fn ledger_url(loaded: &Loaded) -> String {
     let written = match &loaded.checked.ledger.database {
         Database::Memory => "sqlite::memory:".to_owned(),
         Database::File(path) => format!("sqlite://{path}"),
+        Database::Postgres(url) => url.expose().to_owned(),
     };
     router_ledger::resolve_url(&written, &loaded.base)
 }

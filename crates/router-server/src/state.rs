@@ -4,7 +4,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use router_core::budget::{Budget, Hold};
 use router_core::compiled::{BreakerPolicy, Compiled, Limits, Reliability};
 use router_core::failover::{HedgeCredit, NotAdmitted, RetryBudget};
 use router_core::health::{Ask, DeploymentHealth, Ending, HealthSnapshot, Permit};
@@ -86,8 +85,6 @@ impl Slot {
 pub(crate) struct State {
     retries: Mutex<RetryBudget>,
     hedges: Mutex<HedgeCredit>,
-    /// No limits are configurable yet; every attempt already holds and settles here.
-    money: Mutex<Budget>,
     spool_well: AtomicBool,
 }
 
@@ -97,7 +94,6 @@ impl State {
         Self {
             retries: Mutex::new(RetryBudget::new(&reliability.retries)),
             hedges: Mutex::new(HedgeCredit::new(hedge_share_ppm(reliability))),
-            money: Mutex::new(Budget::new(None)),
             spool_well: AtomicBool::new(true),
         }
     }
@@ -136,16 +132,6 @@ impl State {
     /// It did cost so much more.
     pub(crate) fn settle_hedge(&self, now: Timestamp, expected: Usd, actual: Usd) {
         lock(&self.hedges).settle(now, expected, actual);
-    }
-
-    /// Sets money aside.
-    pub(crate) fn hold(&self, ceiling: Usd) -> Option<Hold> {
-        lock(&self.money).hold(ceiling).ok()
-    }
-
-    /// Books what it did cost.
-    pub(crate) fn settle(&self, hold: Hold, cost: Usd) {
-        lock(&self.money).settle(hold, cost);
     }
 
     /// Says whether the last record could be written; true when that changed.

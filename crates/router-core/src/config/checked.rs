@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::chat::DialectId;
 use crate::compiled::Compiled;
-use crate::config::file::{Durability, Faults, OnFull, Runtime};
+use crate::config::file::{Durability, Faults, OnFull, Runtime, Webhook};
 use crate::config::{Note, Secret};
 use crate::price::Rates;
 
@@ -54,6 +54,8 @@ pub struct Checked {
     pub credentials: Vec<Vec<Credential>>,
     /// Settings of the simulated provider; `None`: it is off.
     pub simulated: Option<SimulatedSettings>,
+    /// Who is told what happens to budgets.
+    pub webhooks: Vec<Webhook>,
     /// Worth saying at start.
     pub notes: Vec<Note>,
 }
@@ -84,12 +86,18 @@ pub struct ServerSettings {
     pub threads: Option<u16>,
     /// Longest request body.
     pub max_body_bytes: usize,
-    /// Time for headers.
+    /// Time for a request's headers, from their first byte.
     pub header_timeout: Duration,
+    /// Time between two requests of a connection.
+    pub idle_timeout: Duration,
     /// Deepest JSON.
     pub max_json_depth: usize,
     /// Connections open at once.
     pub max_connections: usize,
+    /// Requests in flight at once.
+    pub max_in_flight: u64,
+    /// Bytes of request bodies in memory at once.
+    pub max_body_memory_bytes: u64,
 }
 
 /// `ledger`, ready to use.
@@ -112,6 +120,8 @@ pub enum Database {
     Memory,
     /// SQLite in this file, as written: relative to the configuration file.
     File(String),
+    /// PostgreSQL, shared by several processes; its URL may hold a password.
+    Postgres(Secret),
 }
 
 /// Where the decision log goes.

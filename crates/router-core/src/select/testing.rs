@@ -170,6 +170,7 @@ fn bare(deployments: Vec<Deployment>) -> Compiled {
         selection,
         reliability: reliability(),
         keys: Vec::new(),
+        budgets: Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use router_core::attempt::{FailureKind, Outcome};
+use router_core::budget::BudgetUse;
 use router_core::chat::Usage;
 use router_core::money::Usd;
 use router_core::record::{CloseRecord, LedgerRecord, OpenRecord, RequestId, RequestRecord};
@@ -95,15 +96,22 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
 }
 
 prop_compose! {
+    fn any_budget()(budget in any_label(), micros in 0..=u64::MAX >> 1) -> BudgetUse {
+        BudgetUse { budget, start: Timestamp::from_micros(micros) }
+    }
+}
+
+prop_compose! {
     pub(crate) fn any_open()(
         id in any::<u128>(), attempt in any::<u32>(), at in any::<u64>(), names in any::<[u8; 4]>(),
         labels in prop::collection::vec(any_label(), 4), key in prop::option::of(any_label()),
         tags in prop::collection::vec(any_label(), 0..4), nano in any::<i64>(), simulated in any::<bool>(),
+        budgets in prop::collection::vec(any_budget(), 0..3),
     ) -> LedgerRecord {
         LedgerRecord::Open(OpenRecord {
             request: RequestId(id), attempt, at: Timestamp::from_micros(at),
             deployment: labels[0].clone(), provider: labels[1].clone(), model: labels[2].clone(),
-            key, budgets: Vec::new(), tags, rule: (names[0] % 2 == 0).then(|| labels[3].clone()),
+            key, budgets, tags, rule: (names[0] % 2 == 0).then(|| labels[3].clone()),
             ceiling: Usd::from_nano(nano), price_version: labels[3].clone(), simulated,
         })
     }

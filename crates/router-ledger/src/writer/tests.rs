@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use router_core::attempt::Outcome;
+use router_core::budget::BudgetUse;
 use router_core::money::Usd;
 use router_core::record::LedgerRecord;
 use router_core::time::Timestamp;
@@ -17,8 +18,9 @@ use super::{Shared, Writer};
 use crate::spool::list;
 use crate::suite::{close, open, request, rows};
 use crate::{
-    Answer, Attached, AttemptRow, Batch, Cursor, DeploymentStats, Error, ErrorKind, InstanceId, Ledger,
-    Report, ReportQuery, Segment, Spool, SpoolOptions, connect,
+    Answer, Attached, AttemptRow, Batch, BudgetFigures, Cursor, DeploymentStats, Draw, Error, ErrorKind,
+    InstanceId, KeyChange, KeyRow, Ledger, NewKey, Report, ReportQuery, Segment, Spool, SpoolOptions,
+    connect,
 };
 
 const NEVER: u8 = 0;
@@ -73,6 +75,58 @@ impl Ledger for Faulty {
 
     fn total_cost(&self, since: Timestamp) -> Answer<'_, Usd> {
         self.inner.total_cost(since)
+    }
+
+    fn draw<'a>(&'a self, instance: InstanceId, budget: &'a BudgetUse, ask: Draw) -> Answer<'a, Usd> {
+        self.inner.draw(instance, budget, ask)
+    }
+
+    fn give_back<'a>(&'a self, instance: InstanceId, budget: &'a BudgetUse, amount: Usd) -> Answer<'a, ()> {
+        self.inner.give_back(instance, budget, amount)
+    }
+
+    fn overdraw<'a>(&'a self, instance: InstanceId, budget: &'a BudgetUse, amount: Usd) -> Answer<'a, ()> {
+        self.inner.overdraw(instance, budget, amount)
+    }
+
+    fn budget_figures<'a>(&'a self, budgets: &'a [BudgetUse]) -> Answer<'a, Vec<BudgetFigures>> {
+        self.inner.budget_figures(budgets)
+    }
+
+    fn keys(&self) -> Answer<'_, Vec<KeyRow>> {
+        self.inner.keys()
+    }
+
+    fn keys_version(&self) -> Answer<'_, u64> {
+        self.inner.keys_version()
+    }
+
+    fn create_key<'a>(&'a self, key: &'a NewKey) -> Answer<'a, KeyRow> {
+        self.inner.create_key(key)
+    }
+
+    fn update_key<'a>(&'a self, id: &'a str, change: &'a KeyChange) -> Answer<'a, Option<KeyRow>> {
+        self.inner.update_key(id, change)
+    }
+
+    fn rotate_key<'a>(&'a self, id: &'a str, sha256: [u8; 32], old: Timestamp) -> Answer<'a, KeyRow> {
+        self.inner.rotate_key(id, sha256, old)
+    }
+
+    fn revoke_key<'a>(&'a self, id: &'a str, at: Timestamp) -> Answer<'a, ()> {
+        self.inner.revoke_key(id, at)
+    }
+
+    fn put_state<'a>(&'a self, kind: &'a str, id: &'a str, value: &'a str, at: Timestamp) -> Answer<'a, ()> {
+        self.inner.put_state(kind, id, value, at)
+    }
+
+    fn delete_state<'a>(&'a self, kind: &'a str, id: &'a str) -> Answer<'a, ()> {
+        self.inner.delete_state(kind, id)
+    }
+
+    fn states<'a>(&'a self, kind: &'a str) -> Answer<'a, Vec<(String, String, Timestamp)>> {
+        self.inner.states(kind)
     }
 }
 

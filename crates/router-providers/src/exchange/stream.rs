@@ -1,10 +1,8 @@
 //! A streamed answer: events forwarded or translated, what is visible noted, silence and early ends caught, the end held
 //! back until the caller has booked it.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{StreamExt, stream};
 use router_core::attempt::FailureKind;
 use router_core::chat::{FinishReason, Shown, Usage};
 use router_core::failover::Seen;
@@ -12,12 +10,12 @@ use router_core::money::Usd;
 use router_core::price::ServiceTier;
 use tokio::time::Instant;
 
-use super::flow::{Awaited, Heard, Outgoing, Silence};
-use super::resume::Way;
-use super::translation::{Brought, NothingLeft, Translation};
+use super::flow::{Awaited, Heard, Outgoing, Silence, drain};
+use super::reader::Reader;
+use super::translation::{Brought, NothingLeft};
 use super::{Call, Cut, Fault, NoRescue, ReplyHeaders, empty, is_empty, late};
-use crate::dialect::openai_chat::stream::{PassReader, Step, truncated};
-use crate::dialect::{Decoder, ReplyFault, client};
+use crate::dialect::ReplyFault;
+use crate::dialect::openai_chat::stream::{Step, truncated};
 use crate::sse::{Event, Splitter};
 use crate::transport::ByteStream;
 
@@ -37,11 +35,14 @@ pub struct Item {
     pub seen: Option<Seen>,
     /// About how many output tokens came: bytes of text / 4.
     pub tokens: u64,
+    /// Bytes that the model has written, calls included: a byte-level tokenizer makes a token of one or more, so it was
+    /// no more tokens.
+    pub written_bytes: u64,
 }
 
 /// A stream being answered. `next` until `None`, then `take_end`.
 pub struct StreamReply {
-    call: Call,
+    call: Box<Call>,
     source: ByteStream,
     splitter: Splitter,
     reader: Reader,
@@ -50,6 +51,7 @@ pub struct StreamReply {
     /// For the client, not handed over yet.
     held: Outgoing,
     tokens: u64,
+    written_bytes: u64,
     tokens_in_all: u64,
     first_seen: Option<Seen>,
     visible: bool,
@@ -64,13 +66,6 @@ pub struct StreamReply {
     heard: Heard,
     clock: Silence,
     headers: ReplyHeaders,
-}
-
-enum Reader {
-    Pass(Box<PassReader>),
-    Translate(Box<Translation>),
-    /// The client's dialect is not built; cannot be, since it scanned the request.
-    None,
 }
 
 impl std::fmt::Debug for StreamReply {
@@ -101,12 +96,13 @@ impl StreamReply {
         Self {
             shown: seen_before(&call),
             clock,
-            call,
+            call: Box::new(call),
             source: from.0,
             splitter: Splitter::new(MAX_EVENT_BYTES),
             reader: from.1,
             held: Outgoing::default(),
             tokens: 0,
+            written_bytes: 0,
             tokens_in_all: 0,
             first_seen: None,
             visible: false,
@@ -160,7 +156,7 @@ impl StreamReply {
             biased;
             read = self.source.next() => read,
             awaited = self.clock.passed() => {
-                if !self.is_whole() {
+                if !self.reader.is_whole() {
                     return Err(silent(awaited));
                 }
                 // The provider said why the answer ended and then forgot to end it.
@@ -172,14 +168,14 @@ impl StreamReply {
                 self.heard = Heard::default();
                 self.splitter.push(chunk);
                 let read = self.events();
-                let (visible, whole) = (self.visible, self.is_whole());
+                let (visible, whole) = (self.visible, self.reader.is_whole());
                 self.clock.heard(Heard { visible, whole, ..self.heard });
                 match read {
                     Err(fault) if whole => self.end_despite(&fault),
                     read => read,
                 }
             }
-            Some(Err(error)) if self.is_whole() => self.end_despite(&Fault::from(error)),
+            Some(Err(error)) if self.reader.is_whole() => self.end_despite(&Fault::from(error)),
             Some(Err(error)) => Err(Fault { kind: FailureKind::Truncated, ..Fault::from(error) }),
             None => {
                 if let Some(event) = self.splitter.finish() {
@@ -190,7 +186,7 @@ impl StreamReply {
                         _ => fault,
                     };
                     match self.event(event) {
-                        Err(fault) if self.is_whole() => return self.end_despite(&fault),
+                        Err(fault) if self.reader.is_whole() => return self.end_despite(&fault),
                         read => read.map_err(half)?,
                     }
                 }
@@ -215,7 +211,12 @@ impl StreamReply {
     fn item(&mut self) -> Item {
         let bytes = if self.visible { self.held.take() } else { Bytes::new() };
         self.handed |= !bytes.is_empty();
-        Item { bytes, seen: self.first_seen.take(), tokens: std::mem::take(&mut self.tokens) }
+        Item {
+            bytes,
+            seen: self.first_seen.take(),
+            tokens: std::mem::take(&mut self.tokens),
+            written_bytes: std::mem::take(&mut self.written_bytes),
+        }
     }
 
     fn events(&mut self) -> Result<(), Fault> {
@@ -231,9 +232,9 @@ impl StreamReply {
     fn event(&mut self, event: Event) -> Result<(), Fault> {
         let done = match &mut self.reader {
             Reader::Pass(reader) => match reader.event(&event, &mut self.shown) {
-                Ok(Step::Forward(seen, tokens)) => {
+                Ok(Step::Forward(seen, written)) => {
                     let (bytes, progress) = (event.into_raw(), seen.is_some());
-                    self.bring(Brought { seen, tokens, bytes, progress });
+                    self.bring(Brought { seen, written, bytes, progress });
                     false
                 }
                 Ok(Step::Keep) => false,
@@ -253,8 +254,10 @@ impl StreamReply {
     }
 
     fn bring(&mut self, brought: Brought) {
-        self.tokens += brought.tokens;
-        self.tokens_in_all += brought.tokens;
+        let tokens = brought.written.text.div_ceil(4);
+        self.tokens += tokens;
+        self.tokens_in_all += tokens;
+        self.written_bytes += brought.written.text + brought.written.calls;
         self.heard.progress |= brought.progress;
         if let Some(seen) = brought.seen.filter(|_| !self.visible) {
             self.visible = true;
@@ -290,55 +293,28 @@ impl StreamReply {
         Ok(())
     }
 
-    /// The answer has said why it ended, although its terminal event has not come.
-    fn is_whole(&self) -> bool {
-        match &self.reader {
-            Reader::Pass(reader) => reader.is_whole(),
-            Reader::Translate(translation) => translation.is_whole(),
-            Reader::None => false,
-        }
-    }
-
     fn fault(&self, fault: ReplyFault) -> Fault {
         Fault::of_reply(fault, 200, &self.call.target)
     }
 
     /// Tokens of this attempt, as last reported.
     pub fn usage(&self) -> Option<Usage> {
-        match &self.reader {
-            Reader::Pass(reader) => reader.usage,
-            Reader::Translate(translation) => translation.usage,
-            Reader::None => None,
-        }
+        self.reader.usage()
     }
 
     /// Why the answer ended.
     pub fn finish(&self) -> Option<FinishReason> {
-        match &self.reader {
-            Reader::Pass(reader) => reader.finish,
-            Reader::Translate(translation) => translation.finish,
-            Reader::None => None,
-        }
+        self.reader.finish()
     }
 
     /// The provider's own cost, when it gave one.
     pub fn provider_cost(&self) -> Option<Usd> {
-        match &self.reader {
-            Reader::Pass(reader) => reader.provider_cost,
-            Reader::Translate(translation) => translation.provider_cost(),
-            Reader::None => None,
-        }
+        self.reader.provider_cost()
     }
 
     /// The processing tier the provider used.
     pub fn service_tier(&self) -> ServiceTier {
-        match &self.reader {
-            Reader::Pass(reader) => {
-                reader.service_tier.as_deref().map(ServiceTier::named).unwrap_or_default()
-            }
-            Reader::Translate(translation) => translation.service_tier(),
-            Reader::None => ServiceTier::default(),
-        }
+        self.reader.service_tier()
     }
 
     /// What the client has seen, if it was given every item.
@@ -351,7 +327,7 @@ impl StreamReply {
     /// # Errors
     /// Why it cannot be gone on from.
     pub fn cut(&self) -> Result<Cut, NoRescue> {
-        if self.handed && self.is_whole() {
+        if self.handed && self.reader.is_whole() {
             return Err(NoRescue::Ended);
         }
         let meta = match &self.reader {
@@ -363,6 +339,21 @@ impl StreamReply {
             Some(earlier) => Cut { meta: earlier.meta.clone(), usage: earlier.usage, ..cut },
             None => cut,
         })
+    }
+
+    /// Ends the answer here, because there is no money for more of it: lets the provider go, and returns what tells the
+    /// client so, finish reason `length` in its dialect. `usage`: tokens of this attempt, as they will be booked. The end
+    /// follows by [`StreamReply::take_end`], as after a whole answer.
+    pub fn cut_short(&mut self, usage: Usage) -> Bytes {
+        self.source = Box::pin(stream::empty());
+        (self.ended, self.visible) = (true, true);
+        let mut out = self.held.take().to_vec();
+        out.extend(match &mut self.reader {
+            Reader::Pass(reader) => reader.cut_short(usage),
+            Reader::Translate(translation) => translation.cut_short(usage),
+            Reader::None => Vec::new(),
+        });
+        out.into()
     }
 
     /// What the headers said.
@@ -394,31 +385,6 @@ impl StreamReply {
     }
 }
 
-impl Reader {
-    fn of(call: &Call, decoder: Box<dyn Decoder>) -> Self {
-        let envelope = call.request.envelope();
-        // Only what is new of a continuation is for the client, so it is never passed through.
-        if call.goes_on.is_none() && call.target.dialect == envelope.dialect {
-            return Self::Pass(Box::new(PassReader::new(envelope.n)));
-        }
-        Self::translating(call, decoder)
-    }
-
-    fn translating(call: &Call, decoder: Box<dyn Decoder>) -> Self {
-        let dialect = call.request.envelope().dialect;
-        let Some(client) = client(dialect) else { return Self::None };
-        Self::Translate(Box::new(match &call.goes_on {
-            None => Translation::new(decoder, client.encoder(call.meta.clone())),
-            Some(cut) => {
-                let passes = call.target.dialect == dialect;
-                let join = Way::of(cut, &call.target, passes).join();
-                let encoder = client.resumed(cut.meta.clone(), cut.shown());
-                Translation::new(decoder, encoder).going_on(cut, join)
-            }
-        }))
-    }
-}
-
 /// What the client has seen of the answer's earlier attempts.
 fn seen_before(call: &Call) -> Shown {
     call.goes_on.as_ref().map_or_else(Shown::default, |cut| cut.shown().clone())
@@ -431,24 +397,4 @@ fn silent(awaited: Awaited) -> Fault {
         Awaited::Byte | Awaited::End => Fault::new(FailureKind::Stalled, "the stream fell silent"),
         Awaited::More => Fault::new(FailureKind::Stalled, "the stream goes on without its answer"),
     }
-}
-
-/// Reads what follows a whole answer, which is normally nothing: only a body read to its end gives its connection back to
-/// the pool. Bounded, so that a provider that goes on costs no more than a moment.
-fn drain(mut source: ByteStream) {
-    const PATIENCE: Duration = Duration::from_secs(2);
-    const MAX_CHUNKS: usize = 64;
-    if matches!(source.next().now_or_never(), Some(None | Some(Err(_)))) {
-        return;
-    }
-    let rest = async move {
-        for _ in 0..MAX_CHUNKS {
-            if !matches!(source.next().await, Some(Ok(_))) {
-                break;
-            }
-        }
-    };
-    tokio::spawn(async move {
-        let _ = tokio::time::timeout(PATIENCE, rest).await;
-    });
 }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::Cut;
 use super::resume::is_structured;
 use super::splice::{Join, Splice, Unjoined};
+use crate::dialect::openai_chat::stream::Written;
 use crate::dialect::{Decoder, Encoder, ReplyFault};
 use crate::sse::Event;
 
@@ -44,8 +45,8 @@ struct Form {
 pub(super) struct Brought {
     /// What it shows.
     pub(super) seen: Option<Seen>,
-    /// About how many tokens.
-    pub(super) tokens: u64,
+    /// The bytes the model wrote in it.
+    pub(super) written: Written,
     /// Its bytes for the client.
     pub(super) bytes: Bytes,
     /// The model wrote something, shown or not.
@@ -89,6 +90,16 @@ impl Translation {
         self.decoder.provider_cost()
     }
 
+    /// Ends the answer here, for want of money: what says so, and these tokens for the end.
+    pub(super) fn cut_short(&mut self, usage: Usage) -> Vec<u8> {
+        if self.finish.is_none() {
+            self.finish = Some(FinishReason::Length);
+            self.encoder.delta(&Delta::Finish(FinishReason::Length), &mut self.out);
+        }
+        self.usage = Some(usage);
+        std::mem::take(&mut self.out)
+    }
+
     /// The end in the client's dialect.
     pub(super) fn write_end(&mut self, usage: Option<&Usage>, cost: Option<Usd>) -> Vec<u8> {
         let mut out = Vec::new();
@@ -124,45 +135,37 @@ impl Translation {
     /// Writes the deltas decoded, and notes what they show.
     fn write(&mut self, shown: &mut Shown) -> (Brought, Result<(), ReplyFault>) {
         let (mut brought, mut result) = (Brought::default(), Ok(()));
-        let mut bytes = 0;
         for delta in std::mem::take(&mut self.deltas) {
-            let written = match &mut self.joint {
-                None => self.show(&delta, shown, &mut brought),
-                Some(_) => match self.join(delta, shown) {
-                    Ok(deltas) => {
-                        brought.progress |= deltas.1;
-                        deltas.0.into_iter().flatten().map(|d| self.show(&d, shown, &mut brought)).sum()
-                    }
-                    Err(fault) => {
-                        result = Err(fault);
-                        break;
-                    }
-                },
-            };
-            bytes += written;
+            // What is not shown was written all the same, and is paid for.
+            count(&delta, &mut brought.written);
+            brought.progress |= writes(&delta);
+            match self.join(delta, shown) {
+                Ok(deltas) => {
+                    deltas.into_iter().flatten().for_each(|delta| self.show(&delta, shown, &mut brought));
+                }
+                Err(fault) => {
+                    result = Err(fault);
+                    break;
+                }
+            }
         }
-        brought.tokens = (bytes as u64).div_ceil(4);
         brought.bytes = Bytes::from(std::mem::take(&mut self.out));
         (brought, result)
     }
 
-    /// Notes what one delta shows, and writes it; returns the bytes of text in it.
-    fn show(&mut self, delta: &Delta, shown: &mut Shown, brought: &mut Brought) -> usize {
-        let mut length = 0;
+    /// Notes what one delta shows, and writes it.
+    fn show(&mut self, delta: &Delta, shown: &mut Shown, brought: &mut Brought) {
         let what = match delta {
             Delta::Text(text) => {
                 shown.push_text(text);
-                length = text.len();
                 Some(Seen::Text)
             }
-            Delta::Refusal(text) => {
+            Delta::Refusal(_) => {
                 shown.refusal = true;
-                length = text.len();
                 Some(Seen::Text)
             }
-            Delta::Reasoning(text) => {
+            Delta::Reasoning(_) => {
                 shown.reasoning = true;
-                length = text.len();
                 Some(Seen::Reasoning)
             }
             Delta::ToolStart { .. } | Delta::ToolArguments { .. } => {
@@ -182,23 +185,22 @@ impl Translation {
         brought.seen = brought.seen.or(what);
         brought.progress |= what.is_some();
         self.encoder.delta(delta, &mut self.out);
-        length
     }
 
-    /// What of one delta of a continuation is for the client, and whether the model wrote something by it.
-    fn join(&mut self, delta: Delta, shown: &Shown) -> Result<([Option<Delta>; 2], bool), ReplyFault> {
-        let Some(Joint { splice, form }) = &mut self.joint else { return Ok(([Some(delta), None], false)) };
+    /// What of one delta is for the client: of a continuation, what it has not seen.
+    fn join(&mut self, delta: Delta, shown: &Shown) -> Result<[Option<Delta>; 2], ReplyFault> {
+        let Some(Joint { splice, form }) = &mut self.joint else { return Ok([Some(delta), None]) };
         let text = |text: String| (!text.is_empty()).then_some(Delta::Text(text));
         Ok(match delta {
-            Delta::Text(more) => ([text(splice.push(&more).map_err(unjoined)?), None], true),
+            Delta::Text(more) => [text(splice.push(&more).map_err(unjoined)?), None],
             // It would think about the interruption, of which the client knows nothing.
-            Delta::Reasoning(_) => ([None, None], true),
+            Delta::Reasoning(_) => [None, None],
             Delta::Refusal(_) => {
                 return Err(bad_reply("the model refuses to go on with an answer that was begun"));
             }
             Delta::ToolStart { .. } | Delta::ToolArguments { .. } => {
                 *form = None;
-                ([text(splice.flush().map_err(unjoined)?), Some(delta)], true)
+                [text(splice.flush().map_err(unjoined)?), Some(delta)]
             }
             Delta::Finish(reason) => {
                 let rest = splice.flush().map_err(unjoined)?;
@@ -208,10 +210,31 @@ impl Translation {
                     }
                     form.check(&[shown.text(), &rest].concat()).map_err(unjoined)?;
                 }
-                ([text(rest), Some(delta)], false)
+                [text(rest), Some(delta)]
             }
-            Delta::Start { .. } | Delta::Usage(_) => ([Some(delta), None], false),
+            Delta::Start { .. } | Delta::Usage(_) => [Some(delta), None],
         })
+    }
+}
+
+/// Counts what the model wrote.
+fn count(delta: &Delta, written: &mut Written) {
+    match delta {
+        Delta::Text(text) | Delta::Refusal(text) | Delta::Reasoning(text) => {
+            written.text += text.len() as u64
+        }
+        Delta::ToolStart { name: text, .. } | Delta::ToolArguments { json: text, .. } => {
+            written.calls += text.len() as u64;
+        }
+        Delta::Usage(_) | Delta::Finish(_) | Delta::Start { .. } => {}
+    }
+}
+
+/// Whether the model wrote text.
+const fn writes(delta: &Delta) -> bool {
+    match delta {
+        Delta::Text(text) | Delta::Refusal(text) | Delta::Reasoning(text) => !text.is_empty(),
+        _ => false,
     }
 }
 
@@ -226,14 +249,18 @@ fn unjoined(why: Unjoined) -> ReplyFault {
 impl Form {
     fn of(cut: &Cut) -> Self {
         use router_core::chat::ResponseFormat as F;
-        let (mut object, mut required) = (true, Vec::new());
-        if let Ok(F::JsonSchema { schema, .. }) = cut.request.conversation().map(|all| &all.response_format) {
-            let schema: Value = serde_json::from_str(schema.get()).unwrap_or_default();
-            object = schema.get("type").and_then(Value::as_str) == Some("object");
-            let names = schema.get("required").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-            required = names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
+        match cut.request.conversation().map(|all| &all.response_format) {
+            Ok(F::JsonSchema { schema, .. }) => {
+                let schema: Value = serde_json::from_str(schema.get()).unwrap_or_default();
+                let names = schema.get("required").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+                Self {
+                    object: schema.get("type").and_then(Value::as_str) == Some("object"),
+                    required: names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect(),
+                }
+            }
+            Ok(F::JsonObject) => Self { object: true, required: Vec::new() },
+            Ok(F::Text) | Err(_) => Self { object: false, required: Vec::new() },
         }
-        Self { object, required }
     }
 
     fn check(&self, text: &str) -> Result<(), Unjoined> {

@@ -26,6 +26,8 @@ const X_ROUTER_ATTEMPTS: HeaderName = HeaderName::from_static("x-router-attempts
 const X_ROUTER_COST_USD: HeaderName = HeaderName::from_static("x-router-cost-usd");
 const X_ROUTER_OVERHEAD_US: HeaderName = HeaderName::from_static("x-router-overhead-us");
 const X_ROUTER_CLAMPED: HeaderName = HeaderName::from_static("x-router-clamped");
+const X_ROUTER_CUT: HeaderName = HeaderName::from_static("x-router-cut");
+const X_ROUTER_BUDGET_LEFT_USD: HeaderName = HeaderName::from_static("x-router-budget-left-usd");
 const X_ROUTER_SIMULATED: HeaderName = HeaderName::from_static("x-router-simulated");
 
 /// Who answered, and what its headers said of its rate limits.
@@ -50,8 +52,13 @@ fn common(
     headers.insert(X_ROUTER_OVERHEAD_US, HeaderValue::from(overhead));
     // As the adapter writes it: never more than the deployment can put out.
     let asked = asked.envelope().max_tokens.as_ref().map(|m| m.value);
-    if let Some(longest) = deployment.max_output_tokens.filter(|longest| asked > Some(*longest)) {
-        headers.insert(X_ROUTER_CLAMPED, respond::value(&format!("max_tokens={longest}")));
+    let longest = deployment.max_output_tokens.filter(|longest| asked > Some(*longest));
+    // Or what there was money for.
+    if let Some(most) = books.cap(at).or(longest) {
+        headers.insert(X_ROUTER_CLAMPED, respond::value(&format!("max_tokens={most}")));
+    }
+    if let Some(left) = books.budget_left() {
+        headers.insert(X_ROUTER_BUDGET_LEFT_USD, respond::value(&left.to_string()));
     }
     for (name, value) in rate_limits.into_iter().flatten() {
         headers.append(name, value.clone());
@@ -71,6 +78,11 @@ pub(super) fn stream(
     let mut response = Response::new(Body::Whole(SmallVec::new()));
     common(response.headers_mut(), engine, asked, books, answered);
     response
+}
+
+/// Says that an answer was ended because the money was, when that is known before its head is sent.
+pub(super) fn say_cut(response: &mut Response<Body>) {
+    response.headers_mut().insert(X_ROUTER_CUT, HeaderValue::from_static("budget"));
 }
 
 /// A whole answer.

@@ -6,6 +6,7 @@ mod attempt;
 mod books;
 mod head;
 mod input;
+mod money;
 mod race;
 mod rescue;
 mod run;

@@ -68,7 +68,7 @@ impl Run<'_> {
         (race.outcome, race.extra) = (Some(outcome), extra);
     }
 
-    /// Books what the race cost, and what the next ones may.
+    /// Books what the race cost, and what the next ones may, once everything else of the request is booked.
     pub(super) fn settle_race(&mut self) {
         if self.engine.compiled.reliability.hedging.is_none() {
             return;

@@ -89,8 +89,8 @@ impl Run<'_> {
         if hedge { self.race(attempt, deployment) } else { None }
     }
 
-    /// What came of rescue and race, for the metrics and for what the next races may cost.
-    pub(super) fn count(&mut self, end: &End) {
+    /// What came of rescue, for the metrics.
+    pub(super) fn count(&self, end: &End) {
         let metrics = &self.worker.shared.metrics;
         let outcome = match (&self.broken, end) {
             (None, _) => None,
@@ -108,6 +108,5 @@ impl Run<'_> {
                 );
             }
         }
-        self.settle_race();
     }
 }

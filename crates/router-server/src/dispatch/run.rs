@@ -7,7 +7,9 @@ use std::time::Duration;
 use router_core::attempt::{FailureKind, Outcome};
 use router_core::chat::Envelope;
 use router_core::compiled::DeploymentIdx;
-use router_core::failover::{Action, AttemptNo, CallTerms, Event, Failover, FailoverInput, Failure, Finish};
+use router_core::failover::{
+    Action, AttemptNo, CallTerms, Event, Failover, FailoverInput, Failure, Finish, NotAdmitted,
+};
 use router_core::health::Ask;
 use router_core::record::log::LogEvent;
 use router_core::select::{Decision, DecisionInput, DeploymentView};
@@ -22,10 +24,11 @@ use super::books::Books;
 use super::race::{Race, hedge_after};
 use super::rescue::Broken;
 use super::spent::{Spent, may_be_billed};
-use super::{decision_input, head};
+use super::{decision_input, head, money};
 use crate::engine::Engine;
 use crate::error::ApiError;
 use crate::ingress::Asked;
+use crate::treasury::Short;
 use crate::worker::Worker;
 
 /// One failed attempt, for the error that lists them.
@@ -76,6 +79,8 @@ pub(super) struct Run<'a> {
     pub(super) broken: Option<Broken>,
     /// The race that was run, if one was.
     pub(super) race: Option<Race>,
+    /// Why there was no money for the last attempt that there was none for.
+    pub(super) short: Option<Short>,
 }
 
 impl<'a> Run<'a> {
@@ -104,6 +109,7 @@ impl<'a> Run<'a> {
             failed: Vec::new(),
             broken: None,
             race: None,
+            short: None,
         }
     }
 
@@ -123,7 +129,9 @@ impl<'a> Run<'a> {
         let shared = &self.worker.shared;
         let Asked { arrival, request, key, .. } = self.asked;
         let board = shared.state.view(self.engine, arrival.seed(), arrival.received);
-        let input = decision_input(self.engine, request, key.as_deref(), *arrival, board);
+        let mut input = decision_input(self.engine, request, key.as_deref(), *arrival, board);
+        input.budget_left = shared.treasury.left_anywhere(self.books.accounts());
+        self.books.expect(input.attributes.expected_output_tokens);
         let decision = self.engine.decide(&input)?;
         self.books.decided(&decision);
         if shared.log.is_on() {
@@ -203,7 +211,13 @@ impl<'a> Run<'a> {
                 if let Some(why) = self.forbidden(attempt, deployment, place, hedge) {
                     return Performed::Event(Event::NotAdmitted(attempt, why));
                 }
-                let event = self.admit(attempt, deployment, &ask, draws);
+                let admitted = self.admit(attempt, deployment, &ask, draws);
+                // A race waits for nothing.
+                if hedge && admitted.is_none() {
+                    self.cancel(attempt, None);
+                }
+                let waits = hedge.then_some(Event::NotAdmitted(attempt, NotAdmitted::Budget));
+                let Some(event) = admitted.or(waits) else { return Performed::Done };
                 if hedge && matches!(event, Event::NotAdmitted(..)) {
                     self.no_race();
                 }
@@ -246,9 +260,13 @@ impl<'a> Run<'a> {
         let begun = if self.answer.has_begun() {
             Ok(())
         } else {
-            let deployment = live.deployment;
+            let (deployment, cut_short) = (live.deployment, live.cut_short);
             let limits = live.stream().map(|stream| &stream.headers().rate_limits);
-            self.answer.start(head::stream(self.engine, self.asked, self.books, (deployment, limits)))
+            let mut response = head::stream(self.engine, self.asked, self.books, (deployment, limits));
+            if cut_short {
+                head::say_cut(&mut response);
+            }
+            self.answer.start(response)
         };
         match begun.and_then(|()| self.answer.send(bytes)) {
             Ok(()) => Performed::Done,
@@ -291,12 +309,16 @@ impl<'a> Run<'a> {
         match end {
             End::Finish(Finish::Answered(attempt)) => self.answered(attempt).await,
             End::Finish(Finish::ClientGone) if !self.aborted => {
+                self.settle_race();
                 self.books.conclude("cancelled");
             }
             other => {
                 let other = if self.aborted { End::ShuttingDown } else { other };
                 let now = self.worker.shared.clock.now();
-                let error = head::error(self.engine, other, (&self.failed, self.broken.as_ref()), now);
+                let error = match (other, &self.short) {
+                    (End::Finish(Finish::NoMoney), Some(short)) => money::refusal(short),
+                    _ => head::error(self.engine, other, (&self.failed, self.broken.as_ref()), now),
+                };
                 self.refuse(error).await;
             }
         }
@@ -310,10 +332,14 @@ impl<'a> Run<'a> {
             None => Spent::of_stream(&mut live),
         };
         self.books.succeed(attempt, spent, done);
+        self.settle_race();
         let sent = if let Some(reply) = self.whole.take() {
             self.answer.whole(head::whole(self.engine, self.asked, self.books, live.deployment, reply))
         } else if let Some(stream) = live.stream() {
-            self.answer.end(stream.take_end(Some(self.books.cost()))).await
+            let end = stream.take_end(Some(self.books.cost()));
+            // Its head is long gone: a comment, which every client passes over.
+            let end = if live.cut_short { [CUT_SHORT, &end].concat().into() } else { end };
+            self.answer.end(end).await
         } else {
             Ok(())
         };
@@ -323,10 +349,14 @@ impl<'a> Run<'a> {
     }
 
     async fn refuse(&mut self, error: ApiError) {
+        self.settle_race();
         self.books.conclude(error.code);
         self.answer.fail(self.asked, error).await;
     }
 }
+
+/// What the end of a stream says of itself when it came for want of money.
+const CUT_SHORT: &[u8] = b": x-router-cut: budget\n\n";
 
 /// What performing an action led to.
 pub(super) enum Performed {

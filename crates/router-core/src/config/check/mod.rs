@@ -1,5 +1,6 @@
 //! The file, the catalog and what exists -> a configuration that holds, or every problem with its path.
 
+mod budget;
 mod deployment;
 mod model;
 mod names;
@@ -73,6 +74,8 @@ pub fn check(file: &File, catalog: &Catalog, known: &Known) -> Result<Checked, V
     let selection = selection(file, &tiers, &mut report);
     let reliability = reliability(file, &mut report);
     let keys = tenant::keys(file, &names, &mut report);
+    let budgets = budget::budgets(file, &fleet, &mut report);
+    let webhooks = budget::webhooks(file, &mut report);
 
     let (Some((server, ledger, decision_log)), true) = (settings, report.problems.is_empty()) else {
         report.problems.sort();
@@ -92,10 +95,20 @@ pub fn check(file: &File, catalog: &Catalog, known: &Known) -> Result<Checked, V
         selection,
         reliability,
         keys,
+        budgets,
     };
     let notes = report.notes;
     let (credentials, simulated) = (fleet.credentials, fleet.simulated);
-    Ok(Checked { compiled: Arc::new(compiled), server, ledger, decision_log, credentials, simulated, notes })
+    Ok(Checked {
+        compiled: Arc::new(compiled),
+        server,
+        ledger,
+        decision_log,
+        credentials,
+        simulated,
+        webhooks,
+        notes,
+    })
 }
 
 /// The tier of a rule that may use nothing, because all it names is off. Not a name that a file could give.

@@ -159,6 +159,10 @@ impl<'a> Names<'a> {
     }
 
     /// Whether a key may be allowed this name: `auto`, a model, a deployment, a catalog model or a provider.
+    pub(super) fn is_provider(&self, name: &str) -> bool {
+        self.providers.iter().any(|p| p.name == name)
+    }
+
     pub(super) fn allowable(&self, name: &str) -> bool {
         name == AUTO
             || self.file.models.contains_key(name)

@@ -9,14 +9,12 @@ pub(super) const NOT_AVAILABLE: &str = "not available in this version";
 pub(super) fn check(file: &File, report: &mut Report) {
     let classifier = &file.classifier;
     let mut refused: Vec<(bool, String)> = vec![
-        (!file.budgets.is_empty(), "budgets".into()),
         (!file.passthrough.is_empty(), "passthrough".into()),
         (!file.server.fetch_images.is_empty(), "server.fetch_images".into()),
         (!file.server.compat.is_empty(), "server.compat".into()),
         (classifier.record != Record::Read, "classifier.record".into()),
         (classifier.examples.is_some(), "classifier.examples".into()),
         (classifier.model_dir.is_some(), "classifier.model_dir".into()),
-        (file.ledger.url.starts_with("postgres"), "ledger.url".into()),
     ];
     for (at, rule) in file.rules.iter().enumerate() {
         refused.push((rule.then.split.is_some(), format!("rules[{at}].use.split")));
@@ -24,17 +22,6 @@ pub(super) fn check(file: &File, report: &mut Report) {
     }
     for (name, model) in &file.models {
         refused.push((later(model.strategy), format!("models.{name}.strategy")));
-    }
-    for (at, key) in file.keys.iter().enumerate() {
-        for (given, name) in [
-            (key.tpm.is_some(), "tpm"),
-            (key.concurrency.is_some(), "concurrency"),
-            (key.budget_usd.is_some(), "budget_usd"),
-            (key.period.is_some(), "period"),
-            (key.expires.is_some(), "expires"),
-        ] {
-            refused.push((given, format!("keys[{at}].{name}")));
-        }
     }
     for (_, path) in refused.into_iter().filter(|(given, _)| *given) {
         report.problem(path, NOT_AVAILABLE);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::config::check::Report;
-use crate::config::{Database, DecisionLog, File, LedgerSettings, ServerSettings};
+use crate::config::{Database, DecisionLog, File, LedgerSettings, Secret, ServerSettings};
 
 pub(super) fn settings(
     file: &File,
@@ -28,11 +28,6 @@ fn server(file: &File, report: &mut Report) -> Option<ServerSettings> {
     let listen = address(&written.listen, "server.listen", report);
     let admin_listen = address(&written.admin_listen, "server.admin_listen", report);
     let admin_key = written.admin_key.clone().filter(|key| !key.is_empty());
-    if listen.is_some_and(|a| !a.ip().is_loopback()) && file.keys.is_empty() {
-        let text =
-            format!("without `keys` only a loopback address is served, and {} is none", written.listen);
-        report.problem("server.listen", text);
-    }
     if admin_listen.is_some_and(|a| !a.ip().is_loopback()) && admin_key.is_none() {
         let text = format!(
             "without `admin_key` only a loopback address is served, and {} is none",
@@ -47,8 +42,11 @@ fn server(file: &File, report: &mut Report) -> Option<ServerSettings> {
         ("threads", written.threads.map(u64::from), 1, 1_024),
         ("max_body_bytes", Some(written.max_body_bytes), 1, 4 << 30),
         ("header_timeout_ms", Some(written.header_timeout_ms), 1, 3_600_000),
+        ("idle_timeout_secs", Some(written.idle_timeout_secs), 1, 86_400),
         ("max_json_depth", Some(written.max_json_depth.into()), 2, 1_024),
         ("max_connections", Some(written.max_connections.into()), 1, 10_000_000),
+        ("max_in_flight", Some(written.max_in_flight.into()), 1, 10_000_000),
+        ("max_body_memory_bytes", Some(written.max_body_memory_bytes), 1, 1 << 50),
         ("drain_secs", Some(written.drain_secs), 0, 86_400),
     ];
     for (name, value, least, most) in bounds {
@@ -56,6 +54,11 @@ fn server(file: &File, report: &mut Report) -> Option<ServerSettings> {
             let text = format!("{} is not in {least}..={most}", value.unwrap_or_default());
             report.problem(format!("server.{name}"), text);
         }
+    }
+    if written.max_body_memory_bytes < written.max_body_bytes {
+        let text =
+            format!("is below max_body_bytes ({}): no such body would ever fit", written.max_body_bytes);
+        report.problem("server.max_body_memory_bytes", text);
     }
     Some(ServerSettings {
         listen: listen?,
@@ -66,8 +69,11 @@ fn server(file: &File, report: &mut Report) -> Option<ServerSettings> {
         threads: written.threads,
         max_body_bytes: usize::try_from(written.max_body_bytes).unwrap_or(usize::MAX),
         header_timeout: Duration::from_millis(written.header_timeout_ms),
+        idle_timeout: Duration::from_secs(written.idle_timeout_secs),
         max_json_depth: written.max_json_depth.into(),
         max_connections: usize::try_from(written.max_connections).unwrap_or(usize::MAX),
+        max_in_flight: written.max_in_flight.into(),
+        max_body_memory_bytes: written.max_body_memory_bytes,
     })
 }
 
@@ -84,19 +90,28 @@ fn address(text: &str, path: &str, report: &mut Report) -> Option<SocketAddr> {
     parsed
 }
 
-fn ledger(file: &File, report: &mut Report) -> Option<LedgerSettings> {
-    let written = &file.ledger;
-    let database = match written.url.strip_prefix("sqlite:") {
-        Some(":memory:" | "//:memory:") => Some(Database::Memory),
-        Some(rest) => {
-            let path = rest.strip_prefix("//").unwrap_or_default();
+fn database(url: &str) -> Option<Database> {
+    match url.split_once(':')? {
+        ("sqlite", ":memory:" | "//:memory:") => Some(Database::Memory),
+        ("sqlite", rest) => {
+            let path = rest.strip_prefix("//")?;
             (!path.is_empty()).then(|| Database::File(path.to_owned()))
         }
-        None => None,
-    };
-    // A url of another kind may hold a password, so it is not shown.
-    if database.is_none() && !written.url.starts_with("postgres") {
-        report.problem("ledger.url", "must be sqlite://path or sqlite::memory:");
+        ("postgres" | "postgresql", rest) => {
+            let named = rest.strip_prefix("//").is_some_and(|host| !host.trim().is_empty());
+            named.then(|| Database::Postgres(Secret::new(url.to_owned())))
+        }
+        _ => None,
+    }
+}
+
+fn ledger(file: &File, report: &mut Report) -> Option<LedgerSettings> {
+    let written = &file.ledger;
+    let database = database(&written.url);
+    // It may hold a password, so it is not shown.
+    if database.is_none() {
+        let text = "must be sqlite://path, sqlite::memory: or postgres://user:password@host/database";
+        report.problem("ledger.url", text);
     }
     if written.spool_dir.trim().is_empty() {
         report.problem("ledger.spool_dir", "must be a directory");

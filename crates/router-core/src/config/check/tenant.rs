@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::compiled::{ClientKey, Limits};
+use crate::compiled::{ClientKey, KeyBudget, Limits};
 use crate::config::check::Report;
 use crate::config::check::names::Names;
 use crate::config::{File, NoteKind, file};
+use crate::money::Usd;
+use crate::time::Timestamp;
 
 /// A secret shorter than this can be guessed.
 const SHORT_SECRET: usize = 16;
@@ -25,13 +27,9 @@ pub(super) fn keys(file: &File, names: &Names<'_>, report: &mut Report) -> Vec<(
                 format!("\"{}\" is the name of an earlier key", written.name),
             );
         }
-        if written.rpm == Some(0) {
-            report.problem(format!("{path}.rpm"), "must be above zero");
-        }
-        for (n, model) in written.models.iter().enumerate().filter(|(_, model)| !names.allowable(model)) {
-            let text = format!("nobody knows \"{model}\": no model, deployment or provider has this name");
-            report.problem(format!("{path}.models[{n}]"), text);
-        }
+        allowed(written, names, &path, report);
+        let limits = Limits { rpm: written.rpm, tpm: written.tpm, concurrency: written.concurrency };
+        let (expires, budget) = (expires(written, &path, report), budget(written, &path, report));
         let Some(sha256) = digest(written, &path, report) else { continue };
         if !seen_hashes.insert(sha256) {
             report.problem(&path, "has the secret of an earlier key");
@@ -41,13 +39,49 @@ pub(super) fn keys(file: &File, names: &Names<'_>, report: &mut Report) -> Vec<(
             owner: written.owner.as_deref().map(Into::into),
             tags: written.tags.iter().map(|tag| Arc::from(tag.as_str())).collect(),
             models: written.models.clone(),
+            providers: written.providers.clone(),
             regions: written.regions.clone(),
-            limits: Limits { rpm: written.rpm, ..Limits::default() },
-            ..ClientKey::default()
+            limits,
+            priority: written.priority,
+            expires,
+            budget,
         };
         keys.push((sha256, Arc::new(key)));
     }
     keys
+}
+
+/// A limit to something that nobody knows would let nobody answer, in silence.
+fn allowed(written: &file::Key, names: &Names<'_>, path: &str, report: &mut Report) {
+    for (n, model) in written.models.iter().enumerate().filter(|(_, model)| !names.allowable(model)) {
+        let text = format!("nobody knows \"{model}\": no model, deployment or provider has this name");
+        report.problem(format!("{path}.models[{n}]"), text);
+    }
+    for (n, provider) in written.providers.iter().enumerate().filter(|(_, p)| !names.is_provider(p)) {
+        let text = format!("there is no provider \"{provider}\"");
+        report.problem(format!("{path}.providers[{n}]"), text);
+    }
+}
+
+fn expires(written: &file::Key, path: &str, report: &mut Report) -> Option<Timestamp> {
+    let text = written.expires.as_deref()?;
+    let at = Timestamp::from_rfc3339(text.trim());
+    if at.is_none() {
+        let text = format!("\"{text}\" is no moment: 2026-12-31 or 2026-12-31T12:00:00Z");
+        report.problem(format!("{path}.expires"), text);
+    }
+    at
+}
+
+fn budget(written: &file::Key, path: &str, report: &mut Report) -> Option<KeyBudget> {
+    if written.period.is_some() && written.budget_usd.is_none() {
+        report.problem(format!("{path}.period"), "is the period of a budget: `budget_usd` is missing");
+    }
+    let limit = written.budget_usd?;
+    if limit <= Usd::ZERO {
+        report.problem(format!("{path}.budget_usd"), "must be above zero");
+    }
+    Some(KeyBudget { limit, period: written.period.unwrap_or_default() })
 }
 
 fn digest(written: &file::Key, path: &str, report: &mut Report) -> Option<[u8; 32]> {

@@ -26,16 +26,28 @@ pub struct Server {
     /// longer.
     #[schemars(range(min = 1))]
     pub max_body_bytes: u64,
-    /// Time for a client to send its headers, in milliseconds. Default 10,000: enough for a phone, too little to hold
-    /// connections open by dripping.
+    /// Time for a client to send a request's headers once it has begun, in milliseconds. Default 10,000: enough for a
+    /// phone, too little to hold connections open by dripping.
     #[schemars(range(min = 1))]
     pub header_timeout_ms: u64,
+    /// Time a connection may stay open between two requests, in seconds. Default 300: longer than the pools of common
+    /// clients and proxies keep one, so that they close it and not we.
+    #[schemars(range(min = 1))]
+    pub idle_timeout_secs: u64,
     /// Deepest nesting of a JSON body. Default 128, as common parsers: no provider accepts deeper ones.
     #[schemars(range(min = 2, max = 1024))]
     pub max_json_depth: u16,
     /// Connections open at once. Default 10,000: below what file descriptors and memory of a small machine bear.
     #[schemars(range(min = 1))]
     pub max_connections: u32,
+    /// Requests in flight at once; more are refused at once with 503, and one key alone gets four fifths of the places.
+    /// Default 4,096: most of them wait for providers, each with a few KB here and a connection there.
+    #[schemars(range(min = 1))]
+    pub max_in_flight: u32,
+    /// Bytes of request bodies in memory at once; what would come over it is refused at once with 503. Default 1 GiB:
+    /// sixteen of the longest bodies, or a million ordinary ones.
+    #[schemars(range(min = 1))]
+    pub max_body_memory_bytes: u64,
     /// Hosts from which images named in a request may be fetched. Not available in this version.
     pub fetch_images: Vec<String>,
     /// Habits of other gateways to answer to. Not available in this version.
@@ -53,8 +65,11 @@ impl Default for Server {
             threads: None,
             max_body_bytes: 64 * 1024 * 1024,
             header_timeout_ms: 10_000,
+            idle_timeout_secs: 300,
             max_json_depth: 128,
             max_connections: 10_000,
+            max_in_flight: 4_096,
+            max_body_memory_bytes: 1 << 30,
             fetch_images: Vec::new(),
             compat: Vec::new(),
         }
@@ -84,7 +99,8 @@ pub enum Compat {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ledger {
-    /// `sqlite://path`, relative to this file, or `sqlite::memory:`. Default a file: nothing else to install.
+    /// `sqlite://path`, relative to this file, `sqlite::memory:`, or `postgres://user:password@host/database` for several
+    /// replicas. Default a file: nothing else to install.
     pub url: String,
     /// Directory of the spool, relative to this file.
     pub spool_dir: String,

@@ -77,6 +77,7 @@ fn compiled() -> Compiled {
             hedging: None,
         },
         keys: Vec::new(),
+        budgets: Vec::new(),
     }
 }
 

@@ -18,12 +18,21 @@ use crate::sse::Event;
 /// What to do with an event that passes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Forward it. What became visible by it, if anything, and about how many tokens.
-    Forward(Option<Seen>, u64),
+    /// Forward it. What became visible by it, if anything, and its bytes of text and of calls.
+    Forward(Option<Seen>, Written),
     /// Keep it from the client, now or for good.
     Keep,
     /// The answer is whole.
     Done,
+}
+
+/// Bytes that a model has written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Of text, refusals and reasoning.
+    pub text: u64,
+    /// Of tool calls: names, ids and arguments.
+    pub calls: u64,
 }
 
 /// Reads the events of a stream that passes through, unchanged.
@@ -62,7 +71,7 @@ impl PassReader {
 
     /// Reads one event; text shown by it is appended to `shown`.
     pub(crate) fn event(&mut self, event: &Event, shown: &mut Shown) -> Result<Step, ReplyFault> {
-        let Some(data) = event.data() else { return Ok(Step::Forward(None, 0)) };
+        let Some(data) = event.data() else { return Ok(Step::Forward(None, Written::default())) };
         if data.trim_ascii() == b"[DONE]" {
             self.done = true;
             return Ok(Step::Done);
@@ -87,15 +96,16 @@ impl PassReader {
         if choices.first.is_none() && reply.usage.is_some() {
             return Ok(self.hold(event));
         }
-        let (mut seen, mut bytes) = (None, 0);
+        let (mut seen, mut written) = (None, Written::default());
         for choice in choices.iter() {
             // First: of an event that is a fault, the client sees nothing.
             self.note_finish(choice)?;
             if let Some(message) = &choice.message {
-                bytes += show(message, shown, &mut seen);
+                written.text += show(message, shown, &mut seen);
+                written.calls += message.call_bytes() as u64;
             }
         }
-        Ok(Step::Forward(seen, bytes.div_ceil(4)))
+        Ok(Step::Forward(seen, written))
     }
 
     fn hold(&mut self, event: &Event) -> Step {
@@ -130,6 +140,24 @@ impl PassReader {
     /// What the chunks say of the answer they belong to.
     pub(crate) fn head(&self) -> ReplyMeta {
         self.head.clone().unwrap_or_else(|| head_of(b"{}"))
+    }
+
+    /// Ends every choice that has not ended, for want of money: the chunk that says so, and these tokens for the end.
+    pub(crate) fn cut_short(&mut self, usage: Usage) -> Vec<u8> {
+        let mut out = Vec::new();
+        let all = self.choices.max(1);
+        // Which of several has ended is not known; a second reason for one that has is the smaller harm.
+        let ended = if all == 1 { self.finished.min(1) } else { 0 };
+        for index in ended..all {
+            out.extend_from_slice(b"data: ");
+            out.extend_from_slice(&head(&self.head(), "chat.completion.chunk"));
+            let rest = format!(
+                "\"choices\":[{{\"index\":{index},\"delta\":{{}},\"finish_reason\":\"length\"}}]}}\n\n"
+            );
+            out.extend_from_slice(rest.as_bytes());
+        }
+        (self.usage, self.usage_event, self.finish) = (Some(usage), None, Some(FinishReason::Length));
+        out
     }
 
     /// The end as the client gets it: its usage event, if it asked for one, and the terminal event.
