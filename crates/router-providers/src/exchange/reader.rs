@@ -5,6 +5,7 @@ use router_core::money::Usd;
 use router_core::price::ServiceTier;
 
 use super::Call;
+use super::outbound::passes;
 use super::resume::Way;
 use super::translation::Translation;
 use crate::dialect::openai_chat::stream::PassReader;
@@ -22,7 +23,7 @@ impl Reader {
     pub(super) fn of(call: &Call, decoder: Box<dyn Decoder>) -> Self {
         let envelope = call.request.envelope();
         // Only what is new of a continuation is for the client, so it is never passed through.
-        if call.goes_on.is_none() && call.target.dialect == envelope.dialect {
+        if call.goes_on.is_none() && passes(call) {
             return Self::Pass(Box::new(PassReader::new(envelope.n)));
         }
         Self::translating(call, decoder)
@@ -34,8 +35,7 @@ impl Reader {
         Self::Translate(Box::new(match &call.goes_on {
             None => Translation::new(decoder, client.encoder(call.meta.clone())),
             Some(cut) => {
-                let passes = call.target.dialect == dialect;
-                let join = Way::of(cut, &call.target, passes).join();
+                let join = Way::of(cut, &call.target, passes(call)).join();
                 let encoder = client.resumed(cut.meta.clone(), cut.shown());
                 Translation::new(decoder, encoder).going_on(cut, join)
             }

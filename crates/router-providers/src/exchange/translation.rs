@@ -208,7 +208,10 @@ impl Translation {
                     if !splice.is_whole() {
                         return Err(unjoined(Unjoined::Unfinished));
                     }
-                    form.check(&[shown.text(), &rest].concat()).map_err(unjoined)?;
+                    // Of more text than is kept, only its grammar was checked, as it came.
+                    if !shown.is_capped() {
+                        form.check(&[shown.text(), &rest].concat()).map_err(unjoined)?;
+                    }
                 }
                 [text(rest), Some(delta)]
             }
