@@ -18,17 +18,23 @@ struct Crowd {
     slowloris: u32,
     streams: u32,
     span: Duration,
+    /// Between two words of a stream.
+    word_gap: Duration,
 }
 
-/// Words of a stream, which take about a second.
-const WORDS: u32 = 40;
+/// Words of a stream.
+const WORDS: u32 = 20;
 
 fn crowd() -> Crowd {
     match std::env::var("ROUTER_TESTS_CROWD_SECS").ok().and_then(|secs| secs.parse().ok()) {
         Some(secs) => {
-            Crowd { idle: 10_000, slowloris: 1_000, streams: 1_000, span: Duration::from_secs(secs) }
+            let (span, word_gap) = (Duration::from_secs(secs), Duration::from_millis(250));
+            Crowd { idle: 10_000, slowloris: 1_000, streams: 1_000, span, word_gap }
         }
-        None => Crowd { idle: 2_000, slowloris: 1_000, streams: 200, span: Duration::from_secs(5) },
+        None => {
+            let (span, word_gap) = (Duration::from_secs(5), Duration::from_millis(100));
+            Crowd { idle: 2_000, slowloris: 1_000, streams: 200, span, word_gap }
+        }
     }
 }
 
@@ -40,7 +46,7 @@ fn streams_keep_their_own_words_among_sockets_that_do_nothing() {
         [("o", Wire::OpenaiChat), ("a", Wire::Anthropic), ("g", Wire::Gemini)].map(|(name, wire)| {
             Place::new(name, "economy", wire, price).with(|script| {
                 script.words = WORDS;
-                script.word_gap = Duration::from_millis(20);
+                script.word_gap = crowd.word_gap;
                 script.echo = true;
             })
         });

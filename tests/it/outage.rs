@@ -120,7 +120,8 @@ fn everything_down_is_no_storm_and_ends_with_the_outage() {
     };
     let (shots, (from, back, made, memory)) = swarm::block_on(async { tokio::join!(asking, script) });
     let asked = shots.iter().filter(|shot| shot.at >= from && shot.at < back).count();
-    let allowed = asked as f64 * 1.2 + 10.0 * outage.as_secs_f64();
+    let span = outage.as_secs_f64();
+    let allowed = asked as f64 * 1.2 + 10.0 * span;
     let ended = |shot: &Shot| shot.at + shot.took;
     let failed_last = shots
         .iter()
@@ -142,7 +143,8 @@ fn everything_down_is_no_storm_and_ends_with_the_outage() {
         swarm::percentile(took.clone(), 50),
         swarm::percentile(took, 99),
     );
-    assert!(made as f64 <= allowed, "{made} upstream calls for {asked} requests");
+    // The budget counts in whole seconds, which are not those of this test: one of them may belong to it or not.
+    assert!(made as f64 <= allowed + allowed / span, "{made} upstream calls for {asked} requests");
     let last = shots.iter().max_by_key(|shot| shot.at).map(|shot| shot.status);
     assert_eq!(last, Some(200), "the outage is over");
     if measured.is_some() {

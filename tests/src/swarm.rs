@@ -77,7 +77,7 @@ pub fn block_on<T>(all: impl Future<Output = T>) -> T {
     runtime.expect("a runtime").block_on(all)
 }
 
-/// So many requests per second for so long, whatever becomes of the earlier ones; waits for all of them.
+/// So many requests per second for so many whole seconds, whatever becomes of the earlier ones; waits for all of them.
 ///
 /// # Panics
 /// When a task does.
@@ -89,7 +89,7 @@ pub async fn at_rate(
 ) -> Vec<Shot> {
     let (start, every) = (tokio::time::Instant::now(), Duration::from_secs(1) / per_sec);
     let mut all = JoinSet::new();
-    for number in 0..u32::try_from(span.as_millis() / every.as_millis().max(1)).unwrap_or(u32::MAX) {
+    for number in 0..per_sec * u32::try_from(span.as_secs()).unwrap_or(u32::MAX) {
         tokio::time::sleep_until(start + every * number).await;
         let body = body(number);
         all.spawn(async move { shoot(address, &body).await });

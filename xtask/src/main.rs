@@ -47,7 +47,7 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         facts: Option<PathBuf>,
     },
-    /// The long forms of what CI shows in short: 500 real prompts, 50 kills, 10,000 simulated seeds.
+    /// The long forms of what CI shows in short: real prompts, kills, simulated seeds, faults, outages, crowds.
     Prove(prove::Arguments),
     /// Measure the router's processor time per request beside a bare hyper pass-through.
     Bench(bench::Arguments),

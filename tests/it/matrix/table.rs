@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use router_tests::upstream::Fault;
+
 use super::cells::{Came, PRICE};
 use super::judge::{Fate, fate};
 use super::rows::{MODES, Mode, ROWS};
@@ -47,8 +49,10 @@ pub(super) fn print(all: &[Came]) {
     println!("prices: {PRICE:?}");
 }
 
+/// What takes the time of the healthy path: everything that its own deployment answers at once.
 fn is_base(came: &Came, mode: Mode) -> bool {
-    came.cell.row.name == "healthy" && came.cell.mode == mode
+    let slow = matches!(came.cell.row.fault, Fault::SlowStart(_));
+    fate(came) == Fate::Own && !slow && came.cell.mode == mode
 }
 
 fn outcome(row: &router_tests::ledger::AttemptRow) -> &str {

@@ -164,7 +164,7 @@ impl Place {
                 bail!("{text} in {source}");
             }
         }
-        Ok(self.ledger.clone().unwrap_or_else(|| crate::running::ledger_url(&loaded)))
+        Ok(self.ledger.clone().unwrap_or_else(|| crate::ledger::url(&loaded)))
     }
 }
 
