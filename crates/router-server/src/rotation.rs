@@ -214,7 +214,7 @@ impl Rotation {
                 }
             }
             // Under the lock: an order given from now on comes after what was read.
-            self.shared.state.set_controls(&self.shared.engine.load_full(), controls(&rows));
+            self.shared.state.set_controls(&self.shared.engine.load_full(), &controls(&rows));
         }
         for subject in due {
             tracing::info!(subject = subject.text(), "reset, as ordered elsewhere");

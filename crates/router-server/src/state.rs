@@ -199,10 +199,10 @@ impl State {
     }
 
     /// What is taken out by hand, all of it at once.
-    pub(crate) fn set_controls(&self, engine: &Engine, controls: Controls) {
+    pub(crate) fn set_controls(&self, engine: &Engine, controls: &Controls) {
         let before = std::mem::replace(&mut *lock(&self.controls), controls.clone());
-        if before != controls {
-            put_on(engine, &controls);
+        if before != *controls {
+            put_on(engine, controls);
         }
     }
 
@@ -210,7 +210,7 @@ impl State {
     pub(crate) fn set_control(&self, engine: &Engine, subject: Subject, control: Option<Control>) {
         let mut controls = lock(&self.controls).clone();
         controls.set(subject, control);
-        self.set_controls(engine, controls);
+        self.set_controls(engine, &controls);
     }
 
     /// The same for another configuration.

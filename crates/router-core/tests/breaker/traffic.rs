@@ -128,7 +128,7 @@ pub(crate) fn run(setting: &Setting, seed: u64) -> Figures {
             Todo::Arrive(n) => world.arrive(n),
             Todo::Ended(n, failed) => world.ended(n, failed),
             Todo::Timer(n, wake) if world.flights.get(&n).is_some_and(|f| f.wake == wake) => {
-                world.feed(n, Event::Timer)
+                world.feed(n, Event::Timer);
             }
             Todo::Timer(..) => {}
         }
