@@ -251,6 +251,10 @@ impl Credentials {
                 true
             }
             Verdict::Accepted => {
+                if credential.standing == (Standing::Trial { ticket_out: true }) && !made.ticket {
+                    // Decided without the ticket: whoever has it will say nothing new, and must not have a second beside it.
+                    credential.generation = credential.generation.wrapping_add(1);
+                }
                 credential.put_back();
                 false
             }
