@@ -215,16 +215,13 @@ fn a_cap_is_set_and_said_and_what_cannot_be_paid_is_refused() {
     let server = Server::start(merged(config(&places, &json!({})), budgets));
     // 8,192 tokens would cost 8 cents, of which there are two: an eighth is less than an answer may need.
     let answer = ask(json!({})).send(server.data());
-    assert_eq!(
-        (answer.status, answer.header("x-router-clamped")),
-        (200, "max_tokens=1024"),
-        "{}",
-        answer.text()
-    );
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let cap: u64 = answer.header("x-router-clamped").strip_prefix("max_tokens=").unwrap().parse().unwrap();
+    assert!((256..2_000).contains(&cap), "{cap}");
     let left = nanousd(answer.header("x-router-budget-left-usd"));
     assert!((19_000_000..20_000_000).contains(&left), "{left}");
     let sent = |at: usize| places[0].upstream.calls()[at].body.clone();
-    assert_eq!(sent(0)["max_completion_tokens"].as_u64().or(sent(0)["max_tokens"].as_u64()), Some(1_024));
+    assert_eq!(sent(0)["max_completion_tokens"].as_u64().or(sent(0)["max_tokens"].as_u64()), Some(cap));
     // What a client claims counts for nothing.
     let claimed = ask(json!({ "router": { "tags": ["others"] }, "max_tokens": 50 })).send(server.data());
     assert_eq!((claimed.status, claimed.header("x-router-clamped")), (200, ""));

@@ -41,7 +41,7 @@ impl Place {
 }
 
 /// The capabilities every scripted deployment has.
-const CAPABILITIES: [&str; 5] = ["tools", "parallel_tools", "json_object", "json_schema", "seed"];
+pub const CAPABILITIES: [&str; 5] = ["tools", "parallel_tools", "json_object", "json_schema", "seed"];
 
 /// `providers`, `deployments` and `tiers` of these places.
 pub fn config(places: &[Place]) -> Value {

@@ -22,9 +22,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("router-core", &[]),
     ("router-classify", &["router-core"]),
     ("router-providers", &["router-core"]),
-    ("router-ledger", &["router-core"]),
+    ("router-ledger", &["router-core", "router-test-postgres"]),
     ("router-server", &["router-core", "router-classify", "router-providers", "router-ledger"]),
-    ("router-tests", &["router-core", "router-server"]),
+    ("router-tests", &["router-core", "router-server", "router-test-postgres"]),
+    ("router-test-postgres", &[]),
     ("xtask", &["router-core"]),
 ];
 

@@ -75,6 +75,9 @@ pub struct Limits {
     pub tpm: Option<u64>,
     /// Attempts in flight at once.
     pub concurrency: Option<u32>,
+    /// Requests that may wait for one of these limits; one more goes elsewhere at once, or is refused with the time to come
+    /// back. Default 1000: a burst is worked off, and a queue that no deadline would live to see the end of never forms.
+    pub queue: Option<u32>,
 }
 
 /// Time limits of one deployment, in force.
@@ -104,6 +107,39 @@ impl TimeLimits {
     }
 }
 
+/// Who may answer: hard limits on every attempt, fallbacks, hedges and rescues included. An empty list limits nothing;
+/// where several such limits meet (of the key, the model, the request), each holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Allow {
+    /// Deployments, by the names that hold them: a model, a tier, a deployment's id, a catalog model, a provider.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<String>,
+    /// Providers, by the name they have here or by their host's id, in upper or lower case.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<String>,
+    /// Regions. A deployment of which nobody knows where it runs is in none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<String>,
+}
+
+impl Allow {
+    /// It limits nothing.
+    pub const fn is_empty(&self) -> bool {
+        self.models.is_empty() && self.providers.is_empty() && self.regions.is_empty()
+    }
+}
+
+/// Whether a provider may keep what it is sent, or train on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DataCollection {
+    /// It may.
+    Allow,
+    /// It does not.
+    Deny,
+}
+
 /// A provider that is on.
 #[derive(Clone, Debug)]
 pub struct Provider {
@@ -119,6 +155,8 @@ pub struct Provider {
     pub keys: u16,
     /// Answers by itself.
     pub simulated: bool,
+    /// What the operator says it does with what it is sent; `None`: not said.
+    pub data_collection: Option<DataCollection>,
 }
 
 /// How deployments are spread over.
@@ -132,6 +170,10 @@ pub enum Strategy {
     Weighted,
     /// In turn.
     RoundRobin,
+    /// By attempts in flight relative to weight.
+    LeastBusy,
+    /// By expected time, the better of two drawn at random.
+    LowestLatency,
     /// In the order given.
     Priority,
 }
@@ -157,6 +199,10 @@ pub struct Model {
     pub auto: bool,
     /// Time limits of requests for it, in force over those of the deployment.
     pub time_limits: catalog::TimeLimits,
+    /// Who may answer requests for it, its fallbacks included.
+    pub allow: Allow,
+    /// Whether a session keeps to one deployment; `None`: among near-equals only.
+    pub sticky: Option<bool>,
 }
 
 /// A named set of deployments.
@@ -287,6 +333,9 @@ pub struct Compiled {
     pub catalog_hash: Arc<str>,
     /// Providers that are on.
     pub providers: Vec<Provider>,
+    /// Names by which a request may speak of a provider, in lower case and ascending: every provider of the configuration
+    /// and every known host, be it off.
+    pub provider_names: Vec<Arc<str>>,
     /// Deployments of those, ascending by id.
     pub deployments: Vec<Deployment>,
     /// Model names, without `auto`.
@@ -326,6 +375,23 @@ impl Compiled {
             find(&format!("{provider}/{ANY}")).filter(|_| simulated)
         })?;
         u16::try_from(at).ok().map(DeploymentIdx)
+    }
+
+    /// Whether anybody knows a provider of this name, in upper or lower case.
+    pub fn knows_provider(&self, name: &str) -> bool {
+        self.provider_names.iter().any(|known| known.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether a deployment is of the provider meant by this name: the one it has in the configuration or its host's id,
+    /// in upper or lower case. What stands in for a provider's deployment counts as that one's, by its id.
+    pub fn is_of(&self, deployment: &Deployment, provider: &str) -> bool {
+        let own = self.providers.get(usize::from(deployment.provider_idx));
+        let host = own.and_then(|own| own.host.as_deref());
+        let stem = deployment.id.split_once('/').map(|(stem, _)| stem);
+        [Some(&*deployment.provider), host, stem]
+            .into_iter()
+            .flatten()
+            .any(|known| known.eq_ignore_ascii_case(provider))
     }
 
     /// Time limits of a request for a model (as in [`Compiled::models`], if it is one) on a deployment.

@@ -83,11 +83,10 @@ pub fn ceiling(
 /// What an attempt can cost at most, as a function of its output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dearest {
-    /// Input, in 10^-18 USD.
-    input: u128,
+    /// Input and fee, in 10^-18 USD.
+    fixed: u128,
     /// One output token, in 10^-18 USD.
     output: u128,
-    fee: Usd,
 }
 
 /// One nano-USD in the unit of [`Dearest`].
@@ -102,23 +101,22 @@ impl Dearest {
             let dearest = rates_in_reach(price, input_bound_tokens, tier).map(|rates| of(&rates)).max();
             dearest.unwrap_or(0).saturating_mul(factor)
         };
-        Self {
-            input: rate(dearest_input).saturating_mul(u128::from(input_bound_tokens)),
-            output: rate(dearest_output),
-            fee: Usd::from_nano(price.per_request.nano().max(0)),
-        }
+        // A nano-USD times a factor in millionths is 10^-15 USD.
+        let fee = u128::from(price.per_request.nano().max(0).unsigned_abs()) * 1_000;
+        let input = rate(dearest_input).saturating_mul(u128::from(input_bound_tokens));
+        Self { fixed: input.saturating_add(fee.saturating_mul(factor)), output: rate(dearest_output) }
     }
 
     /// With so many output tokens, over all answers; rounded up.
     pub fn ceiling(&self, output_tokens: u64) -> Usd {
-        let sum = self.output.saturating_mul(u128::from(output_tokens)).saturating_add(self.input);
-        Usd::from_nano(i64::try_from(sum.div_ceil(NANO)).unwrap_or(i64::MAX)) + self.fee
+        let sum = self.output.saturating_mul(u128::from(output_tokens)).saturating_add(self.fixed);
+        Usd::from_nano(i64::try_from(sum.div_ceil(NANO)).unwrap_or(i64::MAX))
     }
 
     /// The most output tokens whose ceiling is within so much money; `None`: not even the input's is.
     pub fn affords(&self, money: Usd) -> Option<u64> {
-        let nano = u128::try_from((money - self.fee).nano()).ok()?;
-        let left = nano.saturating_mul(NANO).checked_sub(self.input)?;
+        let nano = u128::try_from(money.nano()).ok()?;
+        let left = nano.saturating_mul(NANO).checked_sub(self.fixed)?;
         Some(u64::try_from(left.checked_div(self.output).unwrap_or(u128::MAX)).unwrap_or(u64::MAX))
     }
 }

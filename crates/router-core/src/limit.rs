@@ -5,6 +5,11 @@
 //! OpenAI describe theirs. It is kept as GCRA (ITU-T I.371): one number, the theoretical arrival time, and no timer.
 //! Who finds the bucket empty may book: the place is paid for at once and its time is returned. So every waiting request
 //! has a time of its own, in the order of arrival; nobody polls, and newcomers come after those who wait.
+//!
+//! What a provider itself says about its limits is `learned`, and stands before these: never in their place.
+
+mod learned;
+mod queue;
 
 use std::time::Duration;
 
@@ -12,13 +17,11 @@ use crate::compiled::Limits;
 use crate::failover::{NotAdmitted, Place};
 use crate::time::Timestamp;
 
+pub use learned::{Learned, Mark, RateState};
+pub use queue::DEFAULT_QUEUE;
+pub(crate) use queue::Queue;
+
 const MINUTE_NANOS: u64 = 60_000_000_000;
-
-/// Between two bookings behind an upstream's own `retry-after`: what it will take then is unknown, so not all at once.
-const HELD_SPACING: Duration = Duration::from_millis(20);
-
-/// Longest time an upstream's `retry-after` keeps other requests away; beyond it the deployment is asked again.
-const HELD_MAX: Duration = Duration::from_secs(600);
 
 /// One rate, as GCRA.
 #[derive(Clone, Debug)]
@@ -40,6 +43,14 @@ impl Bucket {
         self.tat_nanos.max(now_nanos).saturating_add(cost).saturating_sub(MINUTE_NANOS).max(now_nanos)
     }
 
+    fn left(&self, now_nanos: u64) -> Left {
+        let ahead = self.tat_nanos.saturating_sub(now_nanos);
+        let left = u128::from(self.per_min) * u128::from(MINUTE_NANOS.saturating_sub(ahead))
+            / u128::from(MINUTE_NANOS);
+        let left = u64::try_from(left).unwrap_or(u64::MAX);
+        Left { per_min: self.per_min, left, full_in: Duration::from_nanos(ahead) }
+    }
+
     fn take(&mut self, now_nanos: u64, units: u64) {
         self.tat_nanos = self.tat_nanos.max(now_nanos).saturating_add(self.cost_nanos(units));
     }
@@ -49,6 +60,17 @@ impl Bucket {
     }
 }
 
+/// What is left of one rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The rate.
+    pub per_min: u64,
+    /// What can be taken at once.
+    pub left: u64,
+    /// Until all of it can be.
+    pub full_in: Duration,
+}
+
 /// The limits of one deployment and what is used of them.
 #[derive(Clone, Debug)]
 pub struct Limiter {
@@ -56,8 +78,6 @@ pub struct Limiter {
     tokens: Option<Bucket>,
     concurrency: Option<u32>,
     in_flight: u32,
-    held_until: Timestamp,
-    held_booked: u32,
 }
 
 impl Limiter {
@@ -69,8 +89,6 @@ impl Limiter {
             tokens: limits.tpm.map(bucket),
             concurrency: limits.concurrency,
             in_flight: 0,
-            held_until: Timestamp::ZERO,
-            held_booked: 0,
         }
     }
 
@@ -93,41 +111,58 @@ impl Limiter {
         self.concurrency.is_some_and(|limit| self.in_flight >= limit)
     }
 
+    /// What is left of the requests per minute; `None`: not limited.
+    pub fn requests_left(&self, now: Timestamp) -> Option<Left> {
+        Some(self.requests.as_ref()?.left(nanos(now)))
+    }
+
+    /// What is left of the tokens per minute; `None`: not limited.
+    pub fn tokens_left(&self, now: Timestamp) -> Option<Left> {
+        Some(self.tokens.as_ref()?.left(nanos(now)))
+    }
+
     /// When the rates have room for one more request of `tokens`, those who booked first being served; `now` when at
     /// once. Concurrency is not asked.
     pub fn free_at(&self, now: Timestamp, tokens: u64) -> Timestamp {
         let now_nanos = nanos(now);
         let requests = self.requests.as_ref().map_or(now_nanos, |b| b.free_at_nanos(now_nanos, 1));
         let tokens = self.tokens.as_ref().map_or(now_nanos, |b| b.free_at_nanos(now_nanos, tokens));
-        let held = if now < self.held_until {
-            self.held_until + HELD_SPACING * self.held_booked
-        } else {
-            Timestamp::ZERO
-        };
-        Timestamp::from_micros(requests.max(tokens).div_ceil(1_000)).max(held)
+        Timestamp::from_micros(requests.max(tokens).div_ceil(1_000))
     }
 
     /// Takes a place in flight, one request and `tokens`; all or none.
     ///
     /// # Errors
     /// [`NotAdmitted::Rate`], [`NotAdmitted::Booked`] (asked for with [`Place::Book`]) or [`NotAdmitted::Concurrency`].
-    /// A booking brought along is used up, and given back when the answer is an error.
+    /// A booking brought along is used up, and given back when the answer is an error. How many may wait is not asked here.
     pub fn enter(&mut self, now: Timestamp, tokens: u64, place: Place) -> Result<(), NotAdmitted> {
+        self.enter_from(now, tokens, place, Timestamp::ZERO)
+    }
+
+    /// The same, and not before `from`, whatever the rates say.
+    ///
+    /// # Errors
+    /// As [`Limiter::enter`].
+    pub fn enter_from(
+        &mut self,
+        now: Timestamp,
+        tokens: u64,
+        place: Place,
+        from: Timestamp,
+    ) -> Result<(), NotAdmitted> {
         if place == Place::Booked {
-            if now < self.held_until || self.is_full() {
+            if from > now || self.is_full() {
                 self.unbook(tokens);
-                let held = now < self.held_until;
-                return Err(if held { NotAdmitted::Rate(self.held_until) } else { NotAdmitted::Concurrency });
+                return Err(if from > now { NotAdmitted::Rate(from) } else { NotAdmitted::Concurrency });
             }
             self.in_flight += 1;
             return Ok(());
         }
-        let free_at = self.free_at(now, tokens);
+        let free_at = self.free_at(now, tokens).max(from);
         if free_at > now {
             return Err(match place {
                 Place::Book { by } if free_at < by => {
                     self.take(now, tokens);
-                    self.held_booked += u32::from(now < self.held_until);
                     NotAdmitted::Booked(free_at)
                 }
                 _ => NotAdmitted::Rate(free_at),
@@ -169,15 +204,6 @@ impl Limiter {
         }
     }
 
-    /// The provider itself said not to come back for so long. At most ten minutes are believed.
-    pub fn hold(&mut self, now: Timestamp, retry_after: Duration) {
-        let until = now + retry_after.min(HELD_MAX);
-        if until > self.held_until {
-            self.held_until = until;
-            self.held_booked = 0;
-        }
-    }
-
     fn take(&mut self, now: Timestamp, tokens: u64) {
         let now = nanos(now);
         if let Some(bucket) = &mut self.requests {
@@ -195,6 +221,8 @@ const fn nanos(at: Timestamp) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -202,12 +230,12 @@ mod tests {
     const START_MILLIS: u64 = 1_795_348_200_000;
 
     /// Script words: `+MS` advance, `tN` take N tokens now, `bN` book, `wN` come with a booking, `lN/M` leave with M of
-    /// N reserved used, `u` give a booking of one token back, `hMS` the provider holds. Answers: `ok`, `full`,
+    /// N reserved used, `u` give a booking of one token back, `hMS` not before that from now on. Answers: `ok`, `full`,
     /// `rate@MS`, `booked@MS`.
     fn check(limits: Limits, script: &str, expected: &str) {
         let start = Timestamp::from_millis(START_MILLIS);
         let mut limiter = Limiter::new(limits);
-        let mut now = start;
+        let (mut now, mut from) = (start, start);
         let mut said = Vec::new();
         for word in script.split_whitespace() {
             let (op, rest) = word.split_at(1);
@@ -217,9 +245,12 @@ mod tests {
                     now = now + Duration::from_millis(number());
                     continue;
                 }
-                "t" => limiter.enter(now, number(), Place::Now),
-                "b" => limiter.enter(now, number(), Place::Book { by: start + Duration::from_secs(600) }),
-                "w" => limiter.enter(now, number(), Place::Booked),
+                "t" => limiter.enter_from(now, number(), Place::Now, from),
+                "b" => {
+                    let place = Place::Book { by: start + Duration::from_secs(600) };
+                    limiter.enter_from(now, number(), place, from)
+                }
+                "w" => limiter.enter_from(now, number(), Place::Booked, from),
                 "l" => {
                     let (reserved, used) = rest.split_once('/').unwrap();
                     limiter.leave(now, reserved.parse().unwrap(), used.parse().unwrap());
@@ -230,7 +261,7 @@ mod tests {
                     continue;
                 }
                 _ => {
-                    limiter.hold(now, Duration::from_millis(number()));
+                    from = now + Duration::from_millis(number());
                     continue;
                 }
             };
@@ -274,9 +305,8 @@ mod tests {
             (tpm(600), "t6000 t1", "ok rate@540100"),
             (tpm(600), "t1 t6000 +100 t6000", "ok rate@100 ok"),
             (busy, "t1 t1 l1/1 t1 l1/1 t1 b1 +30000 w1 w1", "ok full ok rate@30000 booked@30000 ok full"),
-            (Limits::default(), "h500 t1 b1 b1 +500 w1 w1 t1", "rate@500 booked@500 booked@520 ok ok ok"),
+            (Limits::default(), "h500 t1 b1 b1 +500 w1 w1 t1", "rate@500 booked@500 booked@500 ok ok ok"),
             (rpm(2), "t1 t1 b1 +29000 h5000 +1000 w1", "ok ok booked@30000 rate@34000"),
-            (Limits::default(), "h999999999 t1", "rate@600000"),
         ] {
             check(limits, script, expected);
         }

@@ -114,7 +114,7 @@ pub struct PriceList {
     pub service_tiers: Vec<(ServiceTier, Rates)>,
     /// Fee per call.
     pub per_request: Usd,
-    /// Negotiated factor in parts per million: 1_000_000 = list price.
+    /// Negotiated factor, on every rate and on the fee, in parts per million: 1_000_000 = list price.
     pub factor_ppm: u32,
     /// Identifies this list in the ledger: the first 16 hex digits of the SHA-256 of its canonical JSON.
     pub version: Arc<str>,
@@ -138,6 +138,18 @@ impl PriceList {
         }
         let long = self.long_context.iter().rev().find(|l| input_tokens > l.above_input_tokens);
         long.map_or(self.base, |l| l.rates.or(&self.base))
+    }
+
+    /// The fee per call with the negotiated factor applied, rounded up.
+    pub fn factored_fee(&self) -> Usd {
+        let nano = u128::from(self.per_request.nano().max(0).unsigned_abs()) * u128::from(self.factor_ppm);
+        Usd::from_nano(i64::try_from(nano.div_ceil(1_000_000)).unwrap_or(i64::MAX))
+    }
+
+    /// A rate with the negotiated factor applied, rounded up: what `max_price` is compared with.
+    pub fn factored(&self, rate: PerMillion) -> PerMillion {
+        let micro = (u128::from(rate.micro()) * u128::from(self.factor_ppm)).div_ceil(1_000_000);
+        PerMillion::from_micro(u64::try_from(micro).unwrap_or(u64::MAX))
     }
 
     /// What this usage costs: each class at its own rate, summed exactly, rounded once to a nano-USD, half to even.
@@ -176,11 +188,9 @@ impl PriceList {
         sum += u128::from(text) * micro(output);
 
         // tokens x micro-USD/million = 10^-12 USD; the factor adds 10^-6. One nano-USD is 10^9 of those units.
-        let tokens = sum.saturating_mul(u128::from(self.factor_ppm));
-        let fees = u128::from(self.per_request.nano().max(0).unsigned_abs()) * 1_000_000_000;
-        Usd::from_nano(
-            i64::try_from(half_even(tokens.saturating_add(fees), 1_000_000_000)).unwrap_or(i64::MAX),
-        )
+        let fee = u128::from(self.per_request.nano().max(0).unsigned_abs()) * 1_000;
+        let all = sum.saturating_add(fee).saturating_mul(u128::from(self.factor_ppm));
+        Usd::from_nano(i64::try_from(half_even(all, 1_000_000_000)).unwrap_or(i64::MAX))
     }
 }
 
@@ -269,10 +279,65 @@ mod tests {
         negotiated.factor_ppm = 880_000;
         negotiated.per_request = "0.01".parse().unwrap();
         let usage = Usage { input_tokens: 1_000_000, ..Usage::default() };
-        assert_eq!(negotiated.cost(&usage, ServiceTier::Batch).to_string(), "1.33");
+        assert_eq!(negotiated.cost(&usage, ServiceTier::Batch).to_string(), "1.3288");
+        assert_eq!(negotiated.factored_fee().to_string(), "0.0088");
+    }
+
+    /// A list in which every class has a price of its own, so many whole USD, and the same with the factor worked into
+    /// each of them by hand.
+    fn with_factor(usd: &[u64], factor_ppm: u32) -> [PriceList; 2] {
+        let rate = |at: usize, per_usd: u64| Some(PerMillion::from_micro(usd[at % usd.len()] * per_usd));
+        let rates = |from: usize, per_usd: u64| Rates {
+            input: rate(from, per_usd),
+            cached_input: rate(from + 1, per_usd),
+            cache_write: rate(from + 2, per_usd),
+            cache_write_1h: rate(from + 3, per_usd),
+            audio_input: rate(from + 4, per_usd),
+            cached_audio_input: rate(from + 5, per_usd),
+            image_input: rate(from + 6, per_usd),
+            output: rate(from + 7, per_usd),
+            reasoning_output: rate(from + 8, per_usd),
+            audio_output: rate(from + 9, per_usd),
+        };
+        let list = |per_usd: u64, factor_ppm: u32| PriceList {
+            base: rates(0, per_usd),
+            long_context: vec![LongContext { above_input_tokens: 500, rates: rates(3, per_usd) }],
+            service_tiers: vec![(ServiceTier::Flex, rates(5, per_usd))],
+            per_request: Usd::from_nano((usd[0] * per_usd).try_into().unwrap()),
+            factor_ppm,
+            version: "test".into(),
+        };
+        [list(1_000_000, factor_ppm), list(u64::from(factor_ppm), 1_000_000)]
     }
 
     proptest! {
+        #[test]
+        fn a_factor_is_on_every_class_and_on_the_fee_exactly(
+            usd in prop::collection::vec(0_u64..50, 11), factor_ppm in 0_u32..3_000_000, tokens in prop::collection::vec(0_u64..300, 9),
+            flex: bool, output in 0_u64..900,
+        ) {
+            let usage = Usage {
+                input_tokens: tokens.iter().take(6).sum(), cached_input_tokens: tokens[0] + tokens[1], cache_write_tokens: tokens[2],
+                cache_write_1h_tokens: tokens[3], audio_input_tokens: tokens[4] + tokens[1], cached_audio_input_tokens: tokens[1],
+                image_input_tokens: tokens[5], output_tokens: output + tokens[6] + tokens[7], reasoning_tokens: tokens[6],
+                audio_output_tokens: tokens[7],
+            };
+            let tier = if flex { ServiceTier::Flex } else { ServiceTier::Standard };
+            let [factored, by_hand] = with_factor(&usd, factor_ppm);
+            prop_assert_eq!(factored.cost(&usage, tier), by_hand.cost(&usage, tier));
+            // What is decided by and what is held are made of the same.
+            let words = format!("tokens={} expect={}", usage.input_tokens, usage.output_tokens);
+            let input = crate::select::testing::input(&words);
+            let [one, other] = [factored, by_hand].map(|price| {
+                let mut deployment = crate::select::testing::deployment("a/x");
+                deployment.price = Some(price);
+                let ceiling = crate::cost::ceiling(&deployment, usage.input_tokens, usage.output_tokens, 1, tier);
+                assert!(ceiling >= deployment.price.as_ref().unwrap().cost(&usage, tier), "a bound");
+                (ceiling, crate::cost::expected(&deployment, &input))
+            });
+            prop_assert_eq!(one, other);
+        }
+
         #[test]
         fn no_contradiction_bills_more_than_every_token_at_the_dearest_rate(
             input in 0_u64..1_000_000, cached in any::<u64>(), write in any::<u64>(), write_1h in any::<u64>(),

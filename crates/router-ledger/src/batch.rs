@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::Arc;
 
 use router_core::record::{CloseRecord, LedgerRecord, OpenRecord, RequestId, RequestRecord};
 
@@ -64,6 +65,17 @@ impl Batch {
             Some(known) => *known = position,
             None => self.positions.push(position),
         }
+    }
+
+    /// The provider of the deployment that answered a request, if that attempt began in this batch.
+    pub(crate) fn provider(&self, request: &RequestRecord) -> Option<&Arc<str>> {
+        let deployment = request.deployment.as_ref()?;
+        // The last attempts are the likeliest.
+        (1..=request.attempts).rev().find_map(|attempt| {
+            let at = self.open_at.get(&(request.request, attempt))?;
+            let open = &self.opened.get(*at)?.open;
+            (open.deployment == *deployment).then_some(&open.provider)
+        })
     }
 
     /// Rows to write.

@@ -16,8 +16,6 @@ pub enum ErrorKind {
     Database,
     /// The ledger's URL.
     Url,
-    /// Something asked for that is not there yet.
-    Unsupported,
     /// A value given by the caller: an instance name, a record that is too long.
     Invalid,
     /// A key of this name lives already.

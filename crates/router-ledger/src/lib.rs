@@ -2,14 +2,17 @@
 //! knows no clock but its own patience: times come with the records.
 //!
 //! A record is safe once [`Segment::append`] returns; the [`Writer`] brings it into the [`Ledger`] soon after, exactly
-//! once, whatever dies in between. Client keys, budgets and PostgreSQL are not here yet.
+//! once, whatever dies in between. Beside it the ledger keeps client keys, what processes have drawn from budgets, and
+//! small values that outlive a process.
 
 mod batch;
 mod budgets;
 mod codec;
 mod error;
 mod keys;
+mod lazy;
 mod ledger;
+mod postgres;
 mod report;
 mod spool;
 mod sqlite;
@@ -30,16 +33,20 @@ pub use report::{By, Figures, Percentiles, Report, ReportQuery, ReportRow};
 pub use spool::{Durability, Segment, Spool, SpoolOptions};
 pub use writer::{Writer, WriterStatus, WriterWatch};
 
-/// Opens the ledger at `url`, making and migrating it where needed: `sqlite://FILE`, or `sqlite::memory:` for one that
-/// ends with the process. A relative file is relative to the working directory; see [`resolve_url`].
+use store::Store;
+
+/// Opens the ledger at `url`, making and migrating it where needed: `sqlite://FILE`, `sqlite::memory:` for one that ends
+/// with the process, or `postgres://USER@HOST/DATABASE`, which several processes may share. A relative file is relative to
+/// the working directory; see [`resolve_url`].
 ///
 /// # Errors
-/// `Url` for one that is not understood, `Unsupported` for `postgres://`, `Database` when it cannot be opened.
+/// `Url` for one that is not understood, `Database` when it cannot be opened. No text holds what the URL says of a password.
 pub async fn connect(url: &str) -> Result<Arc<dyn Ledger>, Error> {
     open(url, true).await
 }
 
-/// The same for one who only asks: a file that does not exist is an error, not a new ledger.
+/// The same for one who only asks: a file that does not exist, or a database without a ledger, is an error, not a new
+/// ledger.
 ///
 /// # Errors
 /// As [`connect`].
@@ -47,24 +54,33 @@ pub async fn connect_existing(url: &str) -> Result<Arc<dyn Ledger>, Error> {
     open(url, false).await
 }
 
-async fn open(url: &str, create: bool) -> Result<Arc<dyn Ledger>, Error> {
-    check_url(url)?;
-    Ok(Arc::new(store::Store(sqlite::Sqlite::connect(url, create).await?)))
-}
-
-/// Whether there is a backend for this URL; touches nothing.
+/// The same, but at once: the ledger is opened when it is first asked, and again after that failed, so that a process can
+/// start while its database is away. Until then every question is answered with why it cannot be opened.
 ///
 /// # Errors
-/// `Unsupported` for `postgres://`, `Url` for any other scheme. The text names the scheme alone: what follows it may be
-/// a password.
+/// `Url` for one that is not understood.
+pub fn connect_lazily(url: &str) -> Result<Arc<dyn Ledger>, Error> {
+    check_url(url)?;
+    Ok(Arc::new(lazy::Lazy::new(url)))
+}
+
+async fn open(url: &str, create: bool) -> Result<Arc<dyn Ledger>, Error> {
+    check_url(url)?;
+    if url.starts_with("sqlite:") {
+        return Ok(Arc::new(Store(sqlite::Sqlite::connect(url, create).await?)));
+    }
+    Ok(Arc::new(Store(postgres::Postgres::connect(url, create).await?)))
+}
+
+/// Whether there is a backend for this URL and it can be read; touches nothing.
+///
+/// # Errors
+/// `Url` if not. The text names the scheme alone: what follows it may be a password.
 pub fn check_url(url: &str) -> Result<(), Error> {
     match url.split_once(':').map_or(url, |(scheme, _)| scheme) {
         "sqlite" => Ok(()),
-        scheme @ ("postgres" | "postgresql") => Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("ledger url \"{scheme}://...\": PostgreSQL is not there yet; use sqlite://FILE"),
-        )),
-        _ => Err(Error::new(ErrorKind::Url, "ledger url: it must begin with sqlite://")),
+        "postgres" | "postgresql" => postgres::options(url).map(drop),
+        _ => Err(Error::new(ErrorKind::Url, "ledger url: it must begin with sqlite:// or postgres://")),
     }
 }
 
@@ -90,14 +106,20 @@ mod tests {
     }
 
     #[test]
-    fn only_sqlite_is_there_and_no_password_is_shown() {
+    fn both_backends_are_there_and_no_password_is_shown() {
         assert_eq!(kind("sqlite://router.db"), None);
         assert_eq!(kind("sqlite::memory:"), None);
         assert_eq!(kind("mysql://x"), Some(ErrorKind::Url));
         assert_eq!(kind("router.db"), Some(ErrorKind::Url));
-        let error = check_url("postgres://ledger:hunter2@db/router").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(!error.to_string().contains("hunter2"));
+        assert_eq!(kind("postgres://ledger:hunter2@db/router?sslmode=require"), None);
+        assert_eq!(kind("postgresql:///router?host=/run/postgresql"), None);
+        for wrong in
+            ["postgres://ledger:hunter2@db:x/router", "postgres://ledger:hunter2@db/router?sslmode=x"]
+        {
+            let error = check_url(wrong).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Url);
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
     }
 
     #[test]

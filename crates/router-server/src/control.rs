@@ -1,5 +1,6 @@
 //! What can be asked of a running server from outside its data path: a reload.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use router_core::config::{Checked, NoteKind, Problem};
@@ -43,7 +44,8 @@ impl Control {
             tracing::error!(%unusable, "reload refused: the configuration in force stays");
         })?;
         let old = self.shared.engine.load_full();
-        let built = not_while_running(&self.shared.fixed, &loaded.checked)
+        let ledger_keys = self.shared.keys.ledger_may_have_keys();
+        let built = not_while_running(&self.shared.fixed, &loaded.checked, ledger_keys)
             .and_then(|()| Engine::new(&loaded.checked, Some(&old), self.shared.clock.now()));
         let new = built.map_err(|problem| {
             let unusable = Unusable { source: self.source.clone(), problems: vec![problem] };
@@ -57,7 +59,9 @@ impl Control {
         };
         warn_of_fixed(&self.shared, &loaded.checked);
         self.shared.state.reconfigure(&new.compiled.reliability);
+        self.shared.state.controls_on(&new);
         self.shared.treasury.reconfigure(&new.compiled, &loaded.checked.webhooks);
+        self.shared.keys.configure(&new.compiled.keys);
         self.shared.engine.store(Arc::new(new));
         tracing::info!(before = reloaded.before, after = reloaded.after, "configuration reloaded");
         Ok(reloaded)
@@ -66,17 +70,32 @@ impl Control {
 
 /// What a configuration may say at a start, and not to a server that was started otherwise: the check of a file looks at
 /// the address in it, but the one that is served stays.
-fn not_while_running(fixed: &Fixed, new: &Checked) -> Result<(), Problem> {
-    if new.compiled.keys.is_empty() && !fixed.listens_on.ip().is_loopback() {
-        let text =
-            format!("without keys only a loopback address is served, and {} is none", fixed.listens_on);
-        return Err(Problem::new("keys", text));
-    }
+fn not_while_running(fixed: &Fixed, new: &Checked, ledger_keys: bool) -> Result<(), Problem> {
+    keys_where_needed(new, fixed.listens_on, ledger_keys).map_err(|p| Problem::new("keys", p.text))?;
     if new.simulated.is_some() && !fixed.simulates {
         let text = "was off when the server started: it can be switched on at a start alone";
         return Err(Problem::new("providers.simulated", text));
     }
     Ok(())
+}
+
+/// Where others than this machine's users can connect there must be keys, in the configuration or in the ledger.
+///
+/// # Errors
+/// There are none.
+pub(crate) fn keys_where_needed(
+    checked: &Checked,
+    listens_on: SocketAddr,
+    ledger_keys: bool,
+) -> Result<(), Problem> {
+    if listens_on.ip().is_loopback() || ledger_keys || !checked.compiled.keys.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "without keys only a loopback address is served, and {listens_on} is none: add `keys`, or make one with \
+         `router-server keys create`"
+    );
+    Err(Problem::new("server.listen", text))
 }
 
 /// Sections that are read at start alone.
@@ -121,8 +140,11 @@ mod tests {
             let source = Source::Text { text: text.to_owned(), base: ".".into() };
             let loaded = load(&source).unwrap();
             let fixed = Fixed { simulates, ..Fixed::of(&loaded.checked, listens_on.parse().unwrap()) };
-            let got = not_while_running(&fixed, &loaded.checked).map_err(|p| p.path);
-            assert_eq!(got.err().as_deref(), refused, "{text} {listens_on} {simulates}");
+            let got =
+                |ledger_keys| not_while_running(&fixed, &loaded.checked, ledger_keys).map_err(|p| p.path);
+            assert_eq!(got(false).err().as_deref(), refused, "{text} {listens_on} {simulates}");
+            let with_ledger_keys = refused.filter(|path| *path != "keys");
+            assert_eq!(got(true).err().as_deref(), with_ledger_keys, "{text} {listens_on} {simulates}");
         };
         let keys = "keys: [{ name: a, secret: abcdefghijklmnopqrstuvwxyz }]";
         check("", "127.0.0.1:4000", true, None);

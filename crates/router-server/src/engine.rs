@@ -9,19 +9,22 @@ use router_classify::Chain;
 use router_core::chat::DialectId;
 use router_core::compiled::{Compiled, Deployment, DeploymentIdx};
 use router_core::config::{Checked, Credential, Problem};
+use router_core::health::Control;
 use router_core::money::Usd;
 use router_core::price::ServiceTier;
 use router_core::record::RequestRecord;
-use router_core::select::{self, AUTO, Decision, DecisionInput, Hashes, VerdictKind};
+use router_core::select::{
+    self, AUTO, Decision, DecisionInput, DeploymentState, DeploymentView, Disabled, Hashes, VerdictKind,
+};
 use router_core::time::Timestamp;
 use router_providers::exchange::{Target, TargetSpec};
 
 use crate::error::ApiError;
-use crate::keys::{Key, KeyTable};
-use crate::state::{self, Slot};
+use crate::keys::Key;
+use crate::state::{self, Neighbours, Slot};
 
-/// Where attempts of one deployment go: one per credential, with its weight.
-type Targets = Vec<(u32, Arc<Target>)>;
+/// Where attempts of one deployment go: one per credential.
+type Targets = Vec<Arc<Target>>;
 
 /// Everything that serves requests under one configuration.
 pub(crate) struct Engine {
@@ -31,16 +34,16 @@ pub(crate) struct Engine {
     pub(crate) hashes: Hashes,
     /// When it was loaded.
     pub(crate) loaded_at: Timestamp,
-    /// Client keys by hash.
-    pub(crate) keys: KeyTable,
     /// Classification.
     pub(crate) chain: Arc<Chain>,
     /// Dialects that some deployment speaks.
     pub(crate) dialects: Vec<DialectId>,
-    /// Where attempts go, by deployment index: one per credential, with its weight.
+    /// Where attempts go, by deployment index: one per credential.
     targets: Vec<Targets>,
     /// Health, by deployment index.
     pub(crate) slots: Vec<Arc<Slot>>,
+    /// Who shares an address or a credential with whom.
+    pub(crate) neighbours: Neighbours,
     /// Decisions made, by model name.
     turns: BTreeMap<Arc<str>, AtomicU64>,
     /// The dearest deployment of any tier: what "always premium" would cost.
@@ -66,6 +69,10 @@ impl Engine {
         let mut dialects: Vec<_> = compiled.providers.iter().map(|p| p.dialect).collect();
         dialects.sort_unstable();
         dialects.dedup();
+        let slots = state::slots(&compiled, old, now);
+        for (slot, deployment) in slots.iter().zip(&compiled.deployments) {
+            slot.set_credentials(&weights(checked, usize::from(deployment.provider_idx)));
+        }
         Ok(Self {
             dialects,
             hashes: Hashes {
@@ -74,10 +81,10 @@ impl Engine {
                 model: Arc::from(""),
             },
             loaded_at: now,
-            keys: KeyTable::new(&compiled.keys, old.map(|o| &o.keys)),
             chain: old.map_or_else(|| Arc::new(Chain::standard()), |o| Arc::clone(&o.chain)),
             targets,
-            slots: state::slots(&compiled, old, now),
+            slots,
+            neighbours: Neighbours::new(&compiled, |provider| weights(checked, provider).len()),
             turns,
             reference: reference(&compiled),
             compiled,
@@ -89,20 +96,21 @@ impl Engine {
         &self.slots[at.get()]
     }
 
-    /// Where an attempt goes: the credential is drawn by weight.
-    pub(crate) fn target(&self, at: DeploymentIdx, seed: u64, attempt: u32) -> Arc<Target> {
+    /// Where an attempt with this credential goes.
+    pub(crate) fn target(&self, at: DeploymentIdx, credential: usize) -> Arc<Target> {
         let targets = &self.targets[at.get()];
-        let total: u64 = targets.iter().map(|(weight, _)| u64::from(*weight)).sum();
-        // Golden-ratio multiples of the attempt's number spread the attempts of one request over the credentials.
-        let mut draw =
-            seed.wrapping_add(u64::from(attempt).wrapping_mul(0x9e37_79b9_7f4a_7c15)) % total.max(1);
-        for (weight, target) in targets {
-            match draw.checked_sub(u64::from(*weight)) {
-                Some(rest) => draw = rest,
-                None => return Arc::clone(target),
-            }
-        }
-        Arc::clone(&targets[0].1)
+        Arc::clone(targets.get(credential).unwrap_or(&targets[0]))
+    }
+
+    /// Those of the board that are taken out by hand, with the reasons.
+    pub(crate) fn disabled(&self, board: &[DeploymentView], now: Timestamp) -> Vec<Disabled> {
+        let out =
+            self.compiled.indices().zip(board).filter(|(_, view)| view.state == DeploymentState::Disabled);
+        let told = out.filter_map(|(deployment, _)| {
+            let Control { reason, until, .. } = self.slot(deployment).control(now)?;
+            Some(Disabled { deployment, reason, until })
+        });
+        told.collect()
     }
 
     /// The n-th decision for this model, for `round_robin`.
@@ -134,11 +142,6 @@ impl Engine {
             return Err(
                 ApiError::new("invalid_request", format!("there is no tier \"{tier}\"")).at("/router/tier")
             );
-        }
-        let unknown = |name: &&String| select::resolve(&self.compiled, name).is_none();
-        if let Some(name) = options.fallbacks.iter().find(unknown) {
-            let text = format!("there is no model \"{name}\" to fall back to");
-            return Err(ApiError::new("invalid_request", text).at("/router/fallbacks"));
         }
         Ok(select::decide(&self.compiled, input))
     }
@@ -202,6 +205,11 @@ fn reference(compiled: &Compiled) -> Option<DeploymentIdx> {
     in_tiers.filter_map(|at| Some((price(&at)?, at))).max().map(|(_, at)| at)
 }
 
+/// The weights of a provider's credentials.
+fn weights(checked: &Checked, provider: usize) -> Vec<u32> {
+    checked.credentials.get(provider).into_iter().flatten().map(|credential| credential.weight).collect()
+}
+
 /// One target per credential; one without for a provider that needs none.
 fn targets(checked: &Checked) -> Result<Vec<Targets>, Problem> {
     let of = |deployment: &Deployment| {
@@ -220,7 +228,7 @@ fn targets(checked: &Checked) -> Result<Vec<Targets>, Problem> {
             };
             let target = Target::new(&spec)
                 .map_err(|e| Problem::new(format!("deployments[{}]", deployment.id), e.to_string()))?;
-            Ok((credential.map_or(1, |c| c.weight.max(1)), Arc::new(target)))
+            Ok(Arc::new(target))
         };
         if credentials.is_empty() {
             return Ok(vec![target(None)?]);
@@ -239,10 +247,10 @@ mod tests {
     fn a_configuration_that_cannot_serve_changes_nothing_of_the_one_in_force() {
         let load = |rpm: u32| {
             let text = format!(
-                r#"{{ "keys": [{{ "name": "a", "secret": "abcdefghijklmnopqrstuvwxyz", "rpm": {rpm} }}],
-                    "providers": {{ "p": {{ "dialect": "openai_chat", "base_url": "http://127.0.0.1:1/v1",
+                r#"{{ "providers": {{ "p": {{ "dialect": "openai_chat", "base_url": "http://127.0.0.1:1/v1",
                         "api_key": "good" }} }},
-                    "deployments": [{{ "id": "p/m", "price_usd_per_million": {{ "input": 0, "output": 0 }} }}] }}"#
+                    "deployments": [{{ "id": "p/m", "limits": {{ "rpm": {rpm} }},
+                        "price_usd_per_million": {{ "input": 0, "output": 0 }} }}] }}"#
             );
             load(&Source::Text { text, base: ".".into() }).unwrap().checked
         };
@@ -252,9 +260,11 @@ mod tests {
         let secret = router_core::config::Secret::new("no\nheader".to_owned());
         bad.credentials = vec![vec![Credential { secret, weight: 1 }]; bad.credentials.len()];
         assert!(Engine::new(&bad, Some(&serving), now).is_err());
-        let key = serving.keys.find("abcdefghijklmnopqrstuvwxyz").unwrap();
+        let slot = serving.slot(serving.compiled.deployment_named("p/m").unwrap());
+        let place = router_core::failover::Place::Now;
+        let ask = router_core::health::Ask { seed: 0, tokens: 1, stream: false, last_resort: false, place };
         for n in 0..10 {
-            assert!(key.admit(now).is_ok(), "request {n}");
+            assert!(slot.admit(now, &ask).is_ok(), "request {n}");
         }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct ApiError {
 }
 
 /// Code and status of every error that is ours to name.
-const STATUS: [(&str, StatusCode); 21] = [
+const STATUS: [(&str, StatusCode); 23] = [
     ("invalid_request", StatusCode::BAD_REQUEST),
     ("invalid_json", StatusCode::BAD_REQUEST),
     ("capability_missing", StatusCode::BAD_REQUEST),
@@ -37,12 +37,14 @@ const STATUS: [(&str, StatusCode); 21] = [
     ("model_not_found", StatusCode::NOT_FOUND),
     ("not_found", StatusCode::NOT_FOUND),
     ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
+    ("conflict", StatusCode::CONFLICT),
     ("request_timeout", StatusCode::REQUEST_TIMEOUT),
     ("request_too_large", StatusCode::PAYLOAD_TOO_LARGE),
     ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE),
     ("rate_limit_exceeded", StatusCode::TOO_MANY_REQUESTS),
     ("all_attempts_failed", StatusCode::BAD_GATEWAY),
     ("no_eligible_deployment", StatusCode::SERVICE_UNAVAILABLE),
+    ("overloaded", StatusCode::SERVICE_UNAVAILABLE),
     ("ledger_unavailable", StatusCode::SERVICE_UNAVAILABLE),
     ("shutting_down", StatusCode::SERVICE_UNAVAILABLE),
     ("deadline_exceeded", StatusCode::GATEWAY_TIMEOUT),

@@ -15,6 +15,7 @@ mod ids;
 mod ingress;
 mod keys;
 mod respond;
+mod rotation;
 mod running;
 mod state;
 mod stream;

@@ -1,5 +1,7 @@
 //! Answers put together: status, headers, body.
 
+use std::sync::atomic::Ordering;
+
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use router_providers::dialect::{Client, ClientError};
@@ -59,11 +61,13 @@ pub(crate) fn client_error(error: &ApiError) -> ClientError<'_> {
 pub(crate) fn ready(shared: &Shared, engine: &Engine) -> Response<Body> {
     let ledger_ok = shared.state.spool_is_well() && shared.writer_status.status().failing.is_none();
     let deployments = engine.compiled.deployments.len();
-    let ready = deployments > 0 && (ledger_ok || !shared.refuse_without_ledger);
+    let draining = shared.draining.load(Ordering::Acquire);
+    let ready = !draining && deployments > 0 && (ledger_ok || !shared.refuse_without_ledger);
     let text = serde_json::json!({
-        "status": if ready { "ready" } else { "not ready" },
+        "status": if ready { "ready" } else if draining { "draining" } else { "not ready" },
         "deployments": deployments,
         "ledger": if ledger_ok { "ok" } else { "behind" },
+        "keys": shared.keys.origin(),
         "config": &*engine.compiled.config_hash,
     });
     json(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text.to_string())

@@ -1,12 +1,13 @@
 //! A server that runs: started, reloaded, drained.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use router_core::admission::Admission;
 use router_core::config::file::{Durability, OnFull, Runtime};
 use router_core::config::{Database, DecisionLog as LogSetting, NoteKind};
 use router_ledger::{Ledger, Spool, SpoolOptions, Writer};
@@ -16,10 +17,12 @@ use tokio::sync::{Semaphore, watch};
 use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::config::{Loaded, Source, Unusable, load};
-use crate::control::{Control, Reloaded, say};
+use crate::control::{Control, Reloaded, keys_where_needed, say};
 use crate::engine::Engine;
 use crate::ids::Ids;
 use crate::ingress::{self, Listening};
+use crate::keys::{Follower, Keyring, SnapshotFile};
+use crate::rotation::Rotation;
 use crate::state::State;
 use crate::telemetry::log::{DecisionLog, Destination, LogWriter};
 use crate::telemetry::metrics::Metrics;
@@ -30,6 +33,8 @@ use crate::worker::{Fixed, ListenerLimits, Shared, Worker};
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// After the drain, what is told to end gets this long to settle.
 const SETTLE: Duration = Duration::from_secs(5);
+/// At a start the ledger gets this long to say who may ask, before the local snapshot does.
+const FIRST_LOOK: Duration = Duration::from_secs(3);
 /// How often a draining server looks whether it is done.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
@@ -113,17 +118,15 @@ pub fn start(options: &Options) -> Result<Running, StartError> {
     let parts = parts(&loaded, data_address, aborted)?;
     let (stop, stopping) = watch::channel(false);
     let (stop_admin, stopping_admin) = watch::channel(false);
+    let (control, admin_thread) = administer(options, &loaded, &parts, (admin, stopping_admin))?;
+    keys_where_needed(&loaded.checked, data_address, parts.shared.keys.ledger_may_have_keys())
+        .map_err(|problem| Unusable { source: options.source.clone(), problems: vec![problem] })?;
     let workers = data.into_sockets().into_iter().enumerate().map(|(n, socket)| {
         let worker = worker(&parts, &loaded, n)?;
         let runtime = runtime(settings.runtime, threads).map_err(io("start a runtime"))?;
         spawn(format!("worker-{n}"), runtime, serve(worker, socket, stopping.clone()))
     });
     let workers = workers.collect::<Result<_, _>>()?;
-    let control = Arc::new(Control::new(options.source.clone(), Arc::clone(&parts.shared)));
-    let service = Admin::new(Arc::clone(&control), settings.admin_key.clone(), Arc::clone(&parts.ledger));
-    let runtime = runtime(Runtime::PerCore, 1).map_err(io("start a runtime"))?;
-    let admin_thread =
-        spawn("admin".into(), runtime, admin::serve(service, admin.into_sockets(), stopping_admin))?;
     tracing::info!(listen = %data_address, admin = %admin_address, threads, "serving");
     Ok(Running {
         data: data_address,
@@ -139,6 +142,33 @@ pub fn start(options: &Options) -> Result<Running, StartError> {
         treasurer: parts.treasurer,
         log_writer: parts.log_writer,
     })
+}
+
+/// Starts administration, and following the ledger's keys. Returns when it is known who may ask, from the ledger or from
+/// what was last known of it: nobody is served before.
+fn administer(
+    options: &Options,
+    loaded: &Loaded,
+    parts: &Parts,
+    (listening, stop): (Listening, watch::Receiver<bool>),
+) -> Result<(Arc<Control>, JoinHandle<()>), StartError> {
+    let (shared, ledger) = (&parts.shared, &parts.ledger);
+    let control = Arc::new(Control::new(options.source.clone(), Arc::clone(shared)));
+    let snapshot = snapshot_file(loaded);
+    let (follower, changes) = Follower::new(Arc::clone(shared), Arc::clone(ledger), snapshot.clone());
+    let key = loaded.checked.server.admin_key.clone();
+    let rotation = Arc::clone(&parts.rotation);
+    let service = Admin::new(Arc::clone(&control), key, Arc::clone(ledger), (Arc::clone(&rotation), changes));
+    let runtime = runtime(Runtime::PerCore, 1).map_err(io("start a runtime"))?;
+    let (looked, first_look) = mpsc::channel();
+    let thread = spawn("admin".into(), runtime, async move {
+        tokio::spawn(follower.run(looked));
+        tokio::join!(admin::serve(service, listening.into_sockets(), stop.clone()), rotation.run(stop));
+    })?;
+    if first_look.recv_timeout(FIRST_LOOK).is_err() {
+        shared.restore_keys(snapshot.as_ref());
+    }
+    Ok((control, thread))
 }
 
 impl Running {
@@ -168,10 +198,18 @@ impl Running {
     /// Accepts no more, lets what is in flight end within `server.drain_secs`, ends and settles the rest, and returns
     /// when the ledger has everything.
     pub fn stop(self) {
+        self.stop_unless(|| false);
+    }
+
+    /// The same; what is in flight is ended and settled at once when `hurry` says so.
+    pub fn stop_unless(self, hurry: impl Fn() -> bool) {
         tracing::info!(drain_secs = self.drain.as_secs(), "draining");
+        self.control.shared.draining.store(true, Ordering::Release);
         let _ = self.stop.send(true);
         self.control.shared.treasury.drain();
-        if !wait_until(self.drain, || self.workers.iter().all(JoinHandle::is_finished)) {
+        let ended = || self.workers.iter().all(JoinHandle::is_finished);
+        wait_until(self.drain, || ended() || hurry());
+        if !ended() {
             tracing::warn!("the drain is over: requests in flight are ended");
             let _ = self.abort.send(true);
             wait_until(SETTLE, || self.workers.iter().all(JoinHandle::is_finished));
@@ -225,6 +263,7 @@ struct Parts {
     writer: Writer,
     treasurer: Treasurer,
     log_writer: LogWriter,
+    rotation: Arc<Rotation>,
 }
 
 fn parts(loaded: &Loaded, listens_on: SocketAddr, abort: watch::Receiver<bool>) -> Result<Parts, StartError> {
@@ -239,8 +278,7 @@ fn parts(loaded: &Loaded, listens_on: SocketAddr, abort: watch::Receiver<bool>) 
     };
     let options = SpoolOptions { durability, ..SpoolOptions::default() };
     let spool = Spool::open(&loaded.path(&checked.ledger.spool_dir), &instance, options)?;
-    let connecting = runtime(Runtime::PerCore, 1).map_err(io("start a runtime"))?;
-    let ledger = connecting.block_on(router_ledger::connect(&ledger_url(loaded)))?;
+    let ledger = ledger(loaded)?;
     let writer = Writer::start(&spool, Arc::clone(&ledger))?;
     let (treasury, told) = Treasury::new(clock, Arc::clone(&ledger), writer.watch());
     treasury.reconfigure(&checked.compiled, &checked.webhooks);
@@ -263,20 +301,38 @@ fn parts(loaded: &Loaded, listens_on: SocketAddr, abort: watch::Receiver<bool>) 
         metrics: Metrics::new(),
         limits: ListenerLimits {
             header_timeout: server.header_timeout,
+            idle_timeout: server.idle_timeout,
             body_timeout: BODY_TIMEOUT,
             max_body_bytes: server.max_body_bytes,
             max_depth: server.max_json_depth,
             max_connections: server.max_connections,
         },
         connections: Arc::new(Semaphore::new(server.max_connections)),
+        keys: Keyring::new(&checked.compiled.keys, listens_on.ip().is_loopback()),
+        admission: Mutex::new(Admission::new(server.max_in_flight, server.max_body_memory_bytes)),
         in_flight: AtomicUsize::new(0),
+        draining: AtomicBool::new(false),
         abort,
         refuse_without_ledger: checked.ledger.on_full == OnFull::Refuse,
         spool: spool.clone(),
         writer_status: writer.watch(),
         fixed: Fixed::of(checked, listens_on),
     };
-    Ok(Parts { shared: Arc::new(shared), spool, ledger, writer, treasurer, log_writer })
+    let shared = Arc::new(shared);
+    let rotation = Arc::new(Rotation::new(Arc::clone(&shared), Arc::clone(&ledger)));
+    let resuming = runtime(Runtime::PerCore, 1).map_err(io("start a runtime"))?;
+    resuming.block_on(rotation.resume());
+    Ok(Parts { shared, spool, ledger, writer, treasurer, log_writer, rotation })
+}
+
+/// A file is there or it is not; a database elsewhere may be away for a while, and requests are served meanwhile.
+fn ledger(loaded: &Loaded) -> Result<Arc<dyn Ledger>, StartError> {
+    let url = ledger_url(loaded);
+    if let Database::Postgres(_) = loaded.checked.ledger.database {
+        return Ok(router_ledger::connect_lazily(&url)?);
+    }
+    let connecting = runtime(Runtime::PerCore, 1).map_err(io("start a runtime"))?;
+    Ok(connecting.block_on(router_ledger::connect(&url))?)
 }
 
 /// The ledger's URL, usable from the working directory.
@@ -287,6 +343,13 @@ pub(crate) fn ledger_url(loaded: &Loaded) -> String {
         Database::Postgres(url) => url.expose().to_owned(),
     };
     router_ledger::resolve_url(&written, &loaded.base)
+}
+
+/// Where the ledger's keys are kept for a start without it; a ledger in memory starts with the process.
+fn snapshot_file(loaded: &Loaded) -> Option<SnapshotFile> {
+    let ledger = &loaded.checked.ledger;
+    let kept = ledger.database != Database::Memory;
+    kept.then(|| SnapshotFile::new(&loaded.path(&ledger.spool_dir), &ledger_url(loaded)))
 }
 
 fn worker(parts: &Parts, loaded: &Loaded, n: usize) -> Result<Arc<Worker>, StartError> {

@@ -4,14 +4,23 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use router_core::compiled::{BreakerPolicy, Compiled, Limits, Reliability};
+mod neighbours;
+
+use router_core::compiled::{BreakerPolicy, Compiled, DeploymentIdx, Limits, Reliability};
 use router_core::failover::{HedgeCredit, NotAdmitted, RetryBudget};
-use router_core::health::{Ask, DeploymentHealth, Ending, HealthSnapshot, Permit};
+use router_core::health::{
+    Ask, Change, Control, Controls, DeploymentHealth, Ending, HealthSnapshot, Permit, SavedHealth, Subject,
+};
+use router_core::limit::RateState;
 use router_core::money::Usd;
 use router_core::select::DeploymentView;
 use router_core::time::Timestamp;
 
+use tokio::sync::Notify;
+
 use crate::engine::Engine;
+
+pub(crate) use neighbours::Neighbours;
 
 /// A lock whose holder panicked is still good: every change under it is a single step of core's.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -35,6 +44,63 @@ impl Slot {
     /// The same after a reload.
     pub(crate) fn reconfigure(&self, policy: &BreakerPolicy, limits: Limits, now: Timestamp) {
         lock(&self.health).reconfigure(policy, limits, now);
+    }
+
+    /// The provider's credentials, by their weights.
+    pub(crate) fn set_credentials(&self, weights: &[u32]) {
+        lock(&self.health).set_credentials(weights);
+    }
+
+    /// Takes it out by hand, or puts it back.
+    pub(crate) fn set_control(&self, control: Option<Control>) {
+        // First the mark: whoever sees it waits for the lock, and then sees the control.
+        let mut health = lock(&self.health);
+        self.used.store(self.used.load(Ordering::Acquire) || control.is_some(), Ordering::Release);
+        health.set_control(control);
+    }
+
+    /// What holds by hand at this moment.
+    pub(crate) fn control(&self, now: Timestamp) -> Option<Control> {
+        lock(&self.health).control(now).cloned()
+    }
+
+    /// As if it had never failed.
+    pub(crate) fn reset(&self, now: Timestamp) {
+        lock(&self.health).reset(now);
+    }
+
+    /// What is worth keeping over a restart; `None`: nothing, and never was.
+    pub(crate) fn saved(&self, now: Timestamp) -> Option<SavedHealth> {
+        self.used.load(Ordering::Acquire).then(|| lock(&self.health).saved(now))
+    }
+
+    /// Goes on where a process before this one stood at `at`.
+    pub(crate) fn restore(&self, now: Timestamp, at: Timestamp, saved: &SavedHealth) {
+        self.used.store(true, Ordering::Release);
+        lock(&self.health).restore(now, at, saved);
+    }
+
+    /// What the answer to an attempt said is left.
+    pub(crate) fn learn(&self, now: Timestamp, permit: &Permit, said: &RateState) {
+        lock(&self.health).learn(now, permit, said);
+    }
+
+    fn doubt(&self, now: Timestamp) {
+        self.used.store(true, Ordering::Release);
+        lock(&self.health).doubt(now);
+    }
+
+    fn hope(&self) {
+        lock(&self.health).hope();
+    }
+
+    fn doubt_credential(&self, credential: u16) {
+        self.used.store(true, Ordering::Release);
+        lock(&self.health).doubt_credential(credential);
+    }
+
+    fn hope_credential(&self, credential: u16) {
+        lock(&self.health).hope_credential(credential);
     }
 
     /// For metrics and the admin API.
@@ -67,8 +133,8 @@ impl Slot {
     }
 
     /// An attempt ended.
-    pub(crate) fn end(&self, now: Timestamp, permit: Permit, ending: &Ending) {
-        lock(&self.health).end(now, permit, ending);
+    fn end(&self, now: Timestamp, permit: Permit, ending: &Ending) -> Change {
+        lock(&self.health).end(now, permit, ending)
     }
 
     fn view(&self, now: Timestamp, seed: u64) -> DeploymentView {
@@ -86,6 +152,10 @@ pub(crate) struct State {
     retries: Mutex<RetryBudget>,
     hedges: Mutex<HedgeCredit>,
     spool_well: AtomicBool,
+    /// What is taken out by hand.
+    controls: Mutex<Controls>,
+    /// Rung when somebody's standing changed, for whoever writes that down.
+    pub(crate) changed: Notify,
 }
 
 impl State {
@@ -95,7 +165,49 @@ impl State {
             retries: Mutex::new(RetryBudget::new(&reliability.retries)),
             hedges: Mutex::new(HedgeCredit::new(hedge_share_ppm(reliability))),
             spool_well: AtomicBool::new(true),
+            controls: Mutex::default(),
+            changed: Notify::new(),
         }
+    }
+
+    /// An attempt ended: for its deployment, and for those that share something with it.
+    pub(crate) fn end(
+        &self,
+        engine: &Engine,
+        at: DeploymentIdx,
+        (now, permit): (Timestamp, Permit),
+        ending: &Ending,
+    ) {
+        let change = engine.slot(at).end(now, permit, ending);
+        // What a success changes (a step back into rotation) is seen at the next look: only what takes out is urgent.
+        if engine.neighbours.heard(&engine.slots, at, now, change) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// What is taken out by hand, all of it at once.
+    pub(crate) fn set_controls(&self, engine: &Engine, controls: Controls) {
+        let before = std::mem::replace(&mut *lock(&self.controls), controls.clone());
+        if before != controls {
+            put_on(engine, &controls);
+        }
+    }
+
+    /// One more, or one less.
+    pub(crate) fn set_control(&self, engine: &Engine, subject: Subject, control: Option<Control>) {
+        let mut controls = lock(&self.controls).clone();
+        controls.set(subject, control);
+        self.set_controls(engine, controls);
+    }
+
+    /// The same for another configuration.
+    pub(crate) fn controls_on(&self, engine: &Engine) {
+        put_on(engine, &lock(&self.controls).clone());
+    }
+
+    /// What is taken out by hand.
+    pub(crate) fn controls(&self) -> Controls {
+        lock(&self.controls).clone()
     }
 
     /// What a decision sees of every deployment.
@@ -144,6 +256,13 @@ impl State {
     /// Whether records can be written.
     pub(crate) fn spool_is_well(&self) -> bool {
         self.spool_well.load(Ordering::Relaxed)
+    }
+}
+
+/// Tells every deployment what holds for it.
+pub(crate) fn put_on(engine: &Engine, controls: &Controls) {
+    for (slot, deployment) in engine.slots.iter().zip(&engine.compiled.deployments) {
+        slot.set_control(controls.of(&deployment.id, &deployment.provider).cloned());
     }
 }
 

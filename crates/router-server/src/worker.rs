@@ -1,11 +1,12 @@
 //! What one runtime thread has of its own, and what all of them share.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use router_core::admission::Admission;
 use router_core::config::{Checked, Secret};
 use router_ledger::{Segment, Spool, WriterWatch};
 use router_providers::transport::{HttpTransport, SimulatedTransport};
@@ -14,6 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::ids::Ids;
+use crate::keys::Keyring;
 use crate::state::State;
 use crate::telemetry::log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
@@ -22,8 +24,10 @@ use crate::treasury::Treasury;
 /// Limits of the listener, fixed for the life of the process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ListenerLimits {
-    /// A request's headers must be complete by then.
+    /// A request's headers must be complete by then, from their first byte.
     pub(crate) header_timeout: Duration,
+    /// So long a connection may wait for its next request.
+    pub(crate) idle_timeout: Duration,
     /// A request's body must be complete by then.
     pub(crate) body_timeout: Duration,
     /// Longest body.
@@ -52,8 +56,14 @@ pub(crate) struct Shared {
     pub(crate) limits: ListenerLimits,
     /// Places for connections.
     pub(crate) connections: Arc<Semaphore>,
+    /// Client keys.
+    pub(crate) keys: Keyring,
+    /// Places for requests, and memory for their bodies.
+    pub(crate) admission: Mutex<Admission>,
     /// Requests being served, for draining.
     pub(crate) in_flight: AtomicUsize,
+    /// The server has been told to end: it is not ready for more.
+    pub(crate) draining: AtomicBool,
     /// Becomes true when the drain is over: what still runs ends now, and settles.
     pub(crate) abort: watch::Receiver<bool>,
     /// What happens to requests when the spool cannot be written.
@@ -64,6 +74,13 @@ pub(crate) struct Shared {
     pub(crate) writer_status: WriterWatch,
     /// What was read at start alone, to say so when it changes.
     pub(crate) fixed: Fixed,
+}
+
+impl Shared {
+    /// One short step under the lock. A lock whose holder panicked is still good: every step is core's.
+    pub(crate) fn admission<T>(&self, step: impl FnOnce(&mut Admission) -> T) -> T {
+        step(&mut self.admission.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Sections of the configuration that take effect at start alone, as text to compare with.

@@ -1,70 +1,152 @@
-//! What a scripted upstream says, in each wire format: numbered words, so that a mixed-up or cut answer shows.
+//! What a scripted upstream says, in each wire format: numbered words, so that a mixed-up or cut answer shows, and calls of
+//! functions after them.
 
 use serde_json::{Value, json};
 
 use super::{Call, Wire};
 
-/// The n-th word of an answer.
-fn word(n: u32) -> String {
-    format!("w{n} ")
+/// One answer: so many words, perhaps calls after them, and a reason for its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Speech {
+    /// Words said before: the answer goes on after them.
+    pub from: u32,
+    /// Number of its last word.
+    pub to: u32,
+    /// What follows each word, before its space.
+    pub mark: &'static str,
+    /// A number of the request that each word repeats.
+    pub token: Option<u32>,
+    /// Two calls of functions follow.
+    pub calls: bool,
+    /// It ends because of the limit on its length.
+    pub capped: bool,
+    /// Output tokens reported.
+    pub tokens: u32,
 }
 
-/// The text of an answer of so many words.
-pub(super) fn text(words: u32) -> String {
-    (0..words).map(word).collect()
+impl Speech {
+    /// So many words, a token each.
+    pub fn words(words: u32) -> Self {
+        Self { from: 0, to: words, mark: "", token: None, calls: false, capped: false, tokens: words }
+    }
+
+    /// The text of its words.
+    pub fn text(&self) -> String {
+        (self.from..self.to).map(|n| self.word(n)).collect()
+    }
+
+    /// The n-th word.
+    fn word(&self, n: u32) -> String {
+        let token = self.token.map(|token| format!("-{token}")).unwrap_or_default();
+        format!("w{n}{token}{} ", self.mark)
+    }
+
+    /// The wire format's name for the reason of its end.
+    fn reason(&self, wire: Wire) -> &'static str {
+        match (wire, self.capped, self.calls) {
+            (Wire::OpenaiChat, true, _) => "length",
+            (Wire::OpenaiChat, _, true) => "tool_calls",
+            (Wire::OpenaiChat, ..) => "stop",
+            (Wire::Anthropic, true, _) => "max_tokens",
+            (Wire::Anthropic, _, true) => "tool_use",
+            (Wire::Anthropic, ..) => "end_turn",
+            (Wire::Gemini, true, _) => "MAX_TOKENS",
+            (Wire::Gemini, ..) => "STOP",
+        }
+    }
 }
 
-fn usage(wire: Wire, call: &Call, words: u32) -> Value {
+fn usage(wire: Wire, call: &Call, output: u32) -> Value {
     let (input, cached) = (call.input_tokens, call.cached_tokens);
     match wire {
         Wire::OpenaiChat => json!({
-            "prompt_tokens": input, "completion_tokens": words, "total_tokens": input + u64::from(words),
+            "prompt_tokens": input, "completion_tokens": output, "total_tokens": input + u64::from(output),
             "prompt_tokens_details": { "cached_tokens": cached }
         }),
         // Anthropic counts cached tokens beside the input.
         Wire::Anthropic => json!({
             "input_tokens": input - cached, "cache_read_input_tokens": cached, "cache_creation_input_tokens": 0,
-            "output_tokens": words
+            "output_tokens": output
         }),
         Wire::Gemini => json!({
-            "promptTokenCount": input, "cachedContentTokenCount": cached, "candidatesTokenCount": words,
-            "totalTokenCount": input + u64::from(words)
+            "promptTokenCount": input, "cachedContentTokenCount": cached, "candidatesTokenCount": output,
+            "totalTokenCount": input + u64::from(output)
         }),
     }
 }
 
-pub(super) fn whole(wire: Wire, call: &Call, words: u32) -> String {
-    let (text, usage) = (text(words), usage(wire, call, words));
+/// The two calls a scripted model makes at once: id, function, arguments.
+const CALLS: [(&str, &str, &str); 2] =
+    [("call_a", "get_weather", r#"{"city":"Paris"}"#), ("call_b", "get_time", r#"{"zone":"Europe/Paris"}"#)];
+
+/// Where a call's arguments are parted, in wire formats that have pieces of them.
+const PARTED_AT: usize = 4;
+
+fn parsed(arguments: &str) -> Value {
+    serde_json::from_str(arguments).unwrap_or_default()
+}
+
+/// A whole answer.
+pub(super) fn whole(wire: Wire, call: &Call, speech: &Speech) -> String {
+    let (text, usage, reason) = (speech.text(), usage(wire, call, speech.tokens), speech.reason(wire));
+    let calls = if speech.calls { &CALLS[..] } else { &[] };
     let answer = match wire {
-        Wire::OpenaiChat => json!({
-            "id": "chatcmpl-1", "object": "chat.completion", "created": 1_767_225_600, "model": call.model,
-            "choices": [{ "index": 0, "message": { "role": "assistant", "content": text }, "finish_reason": "stop" }],
-            "usage": usage
-        }),
-        Wire::Anthropic => json!({
-            "id": "msg_1", "type": "message", "role": "assistant", "model": call.model,
-            "content": [{ "type": "text", "text": text }], "stop_reason": "end_turn", "stop_sequence": null,
-            "usage": usage
-        }),
-        Wire::Gemini => json!({
-            "candidates": [{ "content": { "role": "model", "parts": [{ "text": text }] }, "finishReason": "STOP",
-                "index": 0 }],
-            "usageMetadata": usage, "modelVersion": call.model, "responseId": "r1"
-        }),
+        Wire::OpenaiChat => {
+            let mut message = json!({ "role": "assistant", "content": text });
+            if speech.calls {
+                let function = |name: &str, arguments: &str| json!({ "name": name, "arguments": arguments });
+                let one = |(id, name, arguments): &(&str, &str, &str)| json!({ "id": id, "type": "function", "function": function(name, arguments) });
+                message["tool_calls"] = calls.iter().map(one).collect();
+            }
+            if speech.calls && text.is_empty() {
+                message["content"] = Value::Null;
+            }
+            json!({
+                "id": "chatcmpl-1", "object": "chat.completion", "created": 1_767_225_600, "model": call.model,
+                "choices": [{ "index": 0, "message": message, "finish_reason": reason }], "usage": usage
+            })
+        }
+        Wire::Anthropic => {
+            let said = (!text.is_empty()).then(|| json!({ "type": "text", "text": text }));
+            let used = calls.iter().map(|(id, name, arguments)| {
+                json!({ "type": "tool_use", "id": id, "name": name, "input": parsed(arguments) })
+            });
+            let content: Vec<_> = said.into_iter().chain(used).collect();
+            json!({
+                "id": "msg_1", "type": "message", "role": "assistant", "model": call.model,
+                "content": content, "stop_reason": reason, "stop_sequence": null, "usage": usage
+            })
+        }
+        Wire::Gemini => {
+            let said = (!text.is_empty()).then(|| json!({ "text": text }));
+            let parts: Vec<_> = said.into_iter().chain(calls.iter().map(function_call)).collect();
+            let mut content = json!({ "role": "model" });
+            if !parts.is_empty() {
+                content["parts"] = json!(parts);
+            }
+            json!({
+                "candidates": [{ "content": content, "finishReason": reason, "index": 0 }],
+                "usageMetadata": usage, "modelVersion": call.model, "responseId": "r1"
+            })
+        }
     };
     answer.to_string()
 }
 
-/// The events of a stream: one opening, one per word, one closing.
-pub(super) fn events(wire: Wire, call: &Call, words: u32) -> Vec<String> {
+fn function_call((_, name, arguments): &(&str, &str, &str)) -> Value {
+    json!({ "functionCall": { "name": name, "args": parsed(arguments) } })
+}
+
+/// The events of a stream: one opening, one per word, those of the calls, one closing.
+pub(super) fn events(wire: Wire, call: &Call, speech: &Speech) -> Vec<String> {
     match wire {
-        Wire::OpenaiChat => openai(call, words),
-        Wire::Anthropic => anthropic(call, words),
-        Wire::Gemini => gemini(call, words),
+        Wire::OpenaiChat => openai(call, speech),
+        Wire::Anthropic => anthropic(call, speech),
+        Wire::Gemini => gemini(call, speech),
     }
 }
 
-fn openai(call: &Call, words: u32) -> Vec<String> {
+fn openai(call: &Call, speech: &Speech) -> Vec<String> {
     let chunk = |delta: Value, finish: Value| {
         let chunk = json!({
             "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_767_225_600, "model": call.model,
@@ -73,12 +155,21 @@ fn openai(call: &Call, words: u32) -> Vec<String> {
         format!("data: {chunk}\n\n")
     };
     let mut events = vec![chunk(json!({ "role": "assistant", "content": "" }), Value::Null)];
-    events.extend((0..words).map(|n| chunk(json!({ "content": word(n) }), Value::Null)));
-    let mut last = chunk(json!({}), json!("stop"));
+    let words = speech.from..speech.to;
+    events.extend(words.map(|n| chunk(json!({ "content": speech.word(n) }), Value::Null)));
+    for (at, (id, name, arguments)) in CALLS.iter().enumerate().filter(|_| speech.calls) {
+        let call = |call: Value| chunk(json!({ "tool_calls": [call] }), Value::Null);
+        events.push(call(json!({ "index": at, "id": id, "type": "function",
+            "function": { "name": name, "arguments": "" } })));
+        let (head, tail) = arguments.split_at(PARTED_AT);
+        let piece = |piece| call(json!({ "index": at, "function": { "arguments": piece } }));
+        events.extend([head, tail].map(piece));
+    }
+    let mut last = chunk(json!({}), json!(speech.reason(Wire::OpenaiChat)));
     if call.body["stream_options"]["include_usage"] == true {
         let usage = json!({
             "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_767_225_600, "model": call.model,
-            "choices": [], "usage": usage(Wire::OpenaiChat, call, words)
+            "choices": [], "usage": usage(Wire::OpenaiChat, call, speech.tokens)
         });
         last += &format!("data: {usage}\n\n");
     }
@@ -86,33 +177,48 @@ fn openai(call: &Call, words: u32) -> Vec<String> {
     events
 }
 
-fn anthropic(call: &Call, words: u32) -> Vec<String> {
+fn anthropic(call: &Call, speech: &Speech) -> Vec<String> {
     let event =
         |value: Value| format!("event: {}\ndata: {value}\n\n", value["type"].as_str().unwrap_or_default());
-    let mut usage = usage(Wire::Anthropic, call, words);
-    let output = usage["output_tokens"].take();
-    usage["output_tokens"] = json!(1);
+    let stop = |index: usize| event(json!({ "type": "content_block_stop", "index": index }));
+    let delta = |index: usize, delta: Value| {
+        event(json!({ "type": "content_block_delta", "index": index, "delta": delta }))
+    };
+    let open = |index: usize, block: Value| {
+        event(json!({ "type": "content_block_start", "index": index, "content_block": block }))
+    };
+    let mut usage = usage(Wire::Anthropic, call, 1);
+    let says = speech.to > speech.from;
     let start = json!({ "type": "message_start", "message": {
         "id": "msg_1", "type": "message", "role": "assistant", "model": call.model, "content": [],
-        "stop_reason": null, "stop_sequence": null, "usage": usage } });
-    let block =
-        json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } });
-    let mut events = vec![event(start) + &event(block) + &event(json!({ "type": "ping" }))];
-    events.extend((0..words).map(|n| {
-        let delta = json!({ "type": "text_delta", "text": word(n) });
-        event(json!({ "type": "content_block_delta", "index": 0, "delta": delta }))
-    }));
-    let stop = json!({ "type": "content_block_stop", "index": 0 });
-    let delta = json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn", "stop_sequence": null },
-        "usage": { "output_tokens": output } });
-    events.push(event(stop) + &event(delta) + &event(json!({ "type": "message_stop" })));
+        "stop_reason": null, "stop_sequence": null, "usage": usage.take() } });
+    let mut opening = event(start);
+    if says {
+        opening += &open(0, json!({ "type": "text", "text": "" }));
+    }
+    let mut events = vec![opening + &event(json!({ "type": "ping" }))];
+    let words = speech.from..speech.to;
+    events.extend(words.map(|n| delta(0, json!({ "type": "text_delta", "text": speech.word(n) }))));
+    let mut last = if says { stop(0) } else { String::new() };
+    for (at, (id, name, arguments)) in CALLS.iter().enumerate().filter(|_| speech.calls) {
+        let index = at + usize::from(says);
+        let block = json!({ "type": "tool_use", "id": id, "name": name, "input": {} });
+        events.push(std::mem::take(&mut last) + &open(index, block));
+        let (head, tail) = arguments.split_at(PARTED_AT);
+        let piece = |piece| delta(index, json!({ "type": "input_json_delta", "partial_json": piece }));
+        events.extend([head, tail].map(piece));
+        last = stop(index);
+    }
+    let delta = json!({ "type": "message_delta",
+        "delta": { "stop_reason": speech.reason(Wire::Anthropic), "stop_sequence": null },
+        "usage": { "output_tokens": speech.tokens } });
+    events.push(last + &event(delta) + &event(json!({ "type": "message_stop" })));
     events
 }
 
-fn gemini(call: &Call, words: u32) -> Vec<String> {
-    let chunk = |text: &str, finish: Option<&str>, shown: u32| {
-        let mut candidate =
-            json!({ "content": { "role": "model", "parts": [{ "text": text }] }, "index": 0 });
+fn gemini(call: &Call, speech: &Speech) -> Vec<String> {
+    let chunk = |parts: Value, finish: Option<&str>, shown: u32| {
+        let mut candidate = json!({ "content": { "role": "model", "parts": parts }, "index": 0 });
         if let Some(finish) = finish {
             candidate["finishReason"] = json!(finish);
         }
@@ -120,127 +226,52 @@ fn gemini(call: &Call, words: u32) -> Vec<String> {
             "modelVersion": call.model, "responseId": "r1" });
         format!("data: {chunk}\r\n\r\n")
     };
+    let said = |text: &str| json!([{ "text": text }]);
     let mut events = vec![String::from(": open\r\n\r\n")];
-    events.extend((0..words).map(|n| chunk(&word(n), None, n + 1)));
-    events.push(chunk("", Some("STOP"), words));
+    let words = speech.from..speech.to;
+    events.extend(words.map(|n| chunk(said(&speech.word(n)), None, n + 1 - speech.from)));
+    if speech.calls {
+        events.push(chunk(CALLS.iter().map(function_call).collect(), None, speech.tokens));
+    }
+    events.push(chunk(said(""), Some(speech.reason(Wire::Gemini)), speech.tokens));
     events
 }
 
-/// An error body.
-pub(super) fn error(wire: Wire, status: u16, message: &str) -> String {
-    let kind = match status {
-        400 => "invalid_request_error",
-        429 => "rate_limit_error",
-        _ => "api_error",
-    };
-    let body = match wire {
-        Wire::OpenaiChat => json!({ "error": { "message": message, "type": kind, "param": null,
-            "code": if status == 429 { json!("rate_limit_exceeded") } else { Value::Null } } }),
-        Wire::Anthropic => json!({ "type": "error", "error": { "type": kind, "message": message } }),
-        Wire::Gemini => json!({ "error": { "code": status, "message": message, "status": match status {
-            400 => "INVALID_ARGUMENT", 429 => "RESOURCE_EXHAUSTED", _ => "INTERNAL" } } }),
-    };
-    body.to_string()
+/// An error object: its status, its type in Anthropic's words (OpenAI's are near), its code in OpenAI's, its text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Problem<'a> {
+    pub(super) status: u16,
+    pub(super) kind: &'a str,
+    pub(super) code: Option<&'a str>,
+    /// Google's name for it.
+    pub(super) google: &'a str,
+    pub(super) message: &'a str,
 }
 
-/// The two calls a scripted model makes at once: id, function, arguments.
-const CALLS: [(&str, &str, &str); 2] =
-    [("call_a", "get_weather", r#"{"city":"Paris"}"#), ("call_b", "get_time", r#"{"zone":"Europe/Paris"}"#)];
-
-fn parsed(arguments: &str) -> Value {
-    serde_json::from_str(arguments).unwrap_or_default()
-}
-
-/// An answer that consists of two calls.
-pub(super) fn whole_calls(wire: Wire, call: &Call, tokens: u32) -> String {
-    let mut answer: Value = serde_json::from_str(&whole(wire, call, tokens)).unwrap_or_default();
-    match wire {
-        Wire::OpenaiChat => {
-            let calls: Vec<_> = CALLS
-                .iter()
-                .map(|(id, name, arguments)| {
-                    json!({ "id": id, "type": "function",
-                "function": { "name": name, "arguments": arguments } })
-                })
-                .collect();
-            answer["choices"][0]["message"] =
-                json!({ "role": "assistant", "content": null, "tool_calls": calls });
-            answer["choices"][0]["finish_reason"] = json!("tool_calls");
-        }
-        Wire::Anthropic => {
-            let calls = CALLS.iter().map(|(id, name, arguments)| {
-                json!({ "type": "tool_use", "id": id, "name": name, "input": parsed(arguments) })
-            });
-            answer["content"] = calls.collect();
-            answer["stop_reason"] = json!("tool_use");
-        }
-        Wire::Gemini => {
-            let calls = CALLS.iter().map(
-                |(_, name, arguments)| json!({ "functionCall": { "name": name, "args": parsed(arguments) } }),
-            );
-            answer["candidates"][0]["content"]["parts"] = calls.collect();
-        }
+impl<'a> Problem<'a> {
+    /// What a status means everywhere.
+    pub(super) fn of(status: u16, message: &'a str) -> Self {
+        let (kind, code, google) = match status {
+            400 => ("invalid_request_error", None, "INVALID_ARGUMENT"),
+            401 => ("authentication_error", Some("invalid_api_key"), "UNAUTHENTICATED"),
+            429 => ("rate_limit_error", Some("rate_limit_exceeded"), "RESOURCE_EXHAUSTED"),
+            503 => ("overloaded_error", None, "UNAVAILABLE"),
+            529 => ("overloaded_error", None, "UNAVAILABLE"),
+            _ => ("api_error", None, "INTERNAL"),
+        };
+        Self { status, kind, code, google, message }
     }
-    answer.to_string()
-}
 
-/// The events of a stream that consists of two calls, their arguments in pieces where the wire format has pieces.
-pub(super) fn call_events(wire: Wire, call: &Call, tokens: u32) -> Vec<String> {
-    // The frame is that of an answer in words: its opening, and its end, with the reason changed.
-    let mut events = events(wire, call, tokens);
-    let (end, opening) = (events.pop().unwrap_or_default(), events.swap_remove(0));
-    let anthropic =
-        |value: Value| format!("event: {}\ndata: {value}\n\n", value["type"].as_str().unwrap_or_default());
-    match wire {
-        Wire::OpenaiChat => {
-            let chunk = |delta: Value| {
-                let choice = json!({ "index": 0, "delta": delta, "finish_reason": null });
-                format!(
-                    "data: {}\n\n",
-                    json!({ "id": "chatcmpl-1", "object": "chat.completion.chunk",
-                    "created": 1_767_225_600, "model": call.model, "choices": [choice] })
-                )
-            };
-            let mut events = vec![opening];
-            for (at, (id, name, arguments)) in CALLS.iter().enumerate() {
-                events.push(chunk(json!({ "tool_calls": [{ "index": at, "id": id, "type": "function",
-                    "function": { "name": name, "arguments": "" } }] })));
-                let (head, tail) = arguments.split_at(4);
-                events.extend([head, tail].map(|piece| {
-                    chunk(json!({ "tool_calls": [{ "index": at, "function": { "arguments": piece } }] }))
-                }));
+    /// Its body.
+    pub(super) fn body(&self, wire: Wire) -> String {
+        let Self { status, kind, code, google, message } = *self;
+        let body = match wire {
+            Wire::OpenaiChat => {
+                json!({ "error": { "message": message, "type": kind, "param": null, "code": code } })
             }
-            events.push(end.replacen(r#""finish_reason":"stop""#, r#""finish_reason":"tool_calls""#, 1));
-            events
-        }
-        Wire::Anthropic => {
-            // Without the empty text block that an answer in words opens with.
-            let start = opening.split("event: content_block_start").next().unwrap_or_default().to_owned();
-            let mut events = vec![start];
-            for (at, (id, name, arguments)) in CALLS.iter().enumerate() {
-                let block = json!({ "type": "tool_use", "id": id, "name": name, "input": {} });
-                events.push(anthropic(
-                    json!({ "type": "content_block_start", "index": at, "content_block": block }),
-                ));
-                let (head, tail) = arguments.split_at(4);
-                events.extend([head, tail].map(|piece| {
-                    let delta = json!({ "type": "input_json_delta", "partial_json": piece });
-                    anthropic(json!({ "type": "content_block_delta", "index": at, "delta": delta }))
-                }));
-                events.push(anthropic(json!({ "type": "content_block_stop", "index": at })));
-            }
-            let end =
-                end.split_once("event: message_delta").map(|(_, rest)| format!("event: message_delta{rest}"));
-            events.push(end.unwrap_or_default().replacen("end_turn", "tool_use", 1));
-            events
-        }
-        Wire::Gemini => {
-            let parts: Value = CALLS.iter().map(|(_, name, arguments)| {
-                json!({ "functionCall": { "name": name, "args": parsed(arguments) } })
-            }).collect();
-            let chunk = json!({ "candidates": [{ "content": { "role": "model", "parts": parts }, "index": 0 }],
-                "usageMetadata": usage(Wire::Gemini, call, tokens), "modelVersion": call.model, "responseId": "r1" });
-            vec![opening, format!("data: {chunk}\r\n\r\n"), end]
-        }
+            Wire::Anthropic => json!({ "type": "error", "error": { "type": kind, "message": message } }),
+            Wire::Gemini => json!({ "error": { "code": status, "message": message, "status": google } }),
+        };
+        body.to_string()
     }
 }

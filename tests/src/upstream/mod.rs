@@ -3,7 +3,10 @@
 
 mod answer;
 mod check;
+mod fault;
+mod raw;
 mod serve;
+mod stage;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +15,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::watch;
+
+pub use answer::Speech;
+pub use fault::Fault;
+pub use stage::{Part, Stage};
 
 /// A wire format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +48,8 @@ pub struct Script {
     pub cut_after: Option<u32>,
     /// A request with tools and no result yet is answered by two calls at once, in place of words.
     pub tool_calls: bool,
+    /// Each word repeats the number that stands in the request behind `token `.
+    pub echo: bool,
     /// Every answer has this body, byte for byte, in small pieces: what a provider may say that nobody has foreseen.
     pub raw: Option<&'static [u8]>,
 }
@@ -55,6 +64,7 @@ impl Default for Script {
             rpm: None,
             cut_after: None,
             tool_calls: false,
+            echo: false,
             raw: None,
         }
     }
@@ -69,7 +79,12 @@ impl Call {
 
 /// The text of an answer of so many words.
 pub fn said(words: u32) -> String {
-    answer::text(words)
+    Speech::words(words).text()
+}
+
+/// The text of an answer of so many words, each with this number.
+pub fn said_with(words: u32, token: u32) -> String {
+    Speech { token: Some(token), ..Speech::words(words) }.text()
 }
 
 /// How a call ended, as the upstream saw it.

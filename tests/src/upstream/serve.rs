@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::answer::Speech;
 use super::{Call, Ending, Script, State, answer, check};
 
 type Events = StreamBody<futures_util::stream::BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
@@ -83,7 +84,7 @@ async fn respond(state: Arc<State>, request: Request<Incoming>) -> Result<Respon
         calls.len() - 1
     });
     if let Some(why) = &call.invalid {
-        return Ok(json(StatusCode::BAD_REQUEST, answer::error(state.wire, 400, why)));
+        return Ok(json(StatusCode::BAD_REQUEST, answer::Problem::of(400, why).body(state.wire)));
     }
     let answering = Answering { state: Arc::clone(&state), number };
     if !script.latency.is_zero() {
@@ -99,10 +100,7 @@ async fn respond(state: Arc<State>, request: Request<Incoming>) -> Result<Respon
     answering.end(Ending::Whole, script.words);
     let whole = match script.raw {
         Some(raw) => String::from_utf8_lossy(raw).into_owned(),
-        None if script.tool_calls && check::wants_calls(state.wire, &call.body) => {
-            answer::whole_calls(state.wire, &call, script.words)
-        }
-        None => answer::whole(state.wire, &call, script.words),
+        None => answer::whole(state.wire, &call, &speech(&state, &script, &call)),
     };
     Ok(json(StatusCode::OK, whole))
 }
@@ -113,7 +111,7 @@ fn refusal(state: &State, script: &Script, number: usize) -> Option<Response<Bod
     if (number + 1) * share / 100 > number * share / 100 {
         return Some(json(
             StatusCode::INTERNAL_SERVER_ERROR,
-            answer::error(state.wire, 500, "scripted failure"),
+            answer::Problem::of(500, "scripted failure").body(state.wire),
         ));
     }
     let rpm = script.rpm?;
@@ -129,7 +127,7 @@ fn refusal(state: &State, script: &Script, number: usize) -> Option<Response<Bod
     }
     let wait = 60_u64.saturating_sub(now.duration_since(start).as_secs());
     let mut response =
-        json(StatusCode::TOO_MANY_REQUESTS, answer::error(state.wire, 429, "scripted rate limit"));
+        json(StatusCode::TOO_MANY_REQUESTS, answer::Problem::of(429, "scripted rate limit").body(state.wire));
     response.headers_mut().insert("retry-after", wait.max(1).into());
     Some(response)
 }
@@ -143,16 +141,27 @@ fn json(status: StatusCode, text: String) -> Response<Body> {
     response
 }
 
+/// What is said to a call: words, or in their place calls of functions.
+fn speech(state: &State, script: &Script, call: &Call) -> Speech {
+    let words = Speech::words(script.words);
+    if script.tool_calls && check::wants_calls(state.wire, &call.body) {
+        return Speech { to: 0, calls: true, ..words };
+    }
+    Speech { token: script.echo.then(|| token(&call.text)).flatten(), ..words }
+}
+
+/// The number behind `token ` in a request.
+fn token(request: &str) -> Option<u32> {
+    let (_, rest) = request.split_once("token ")?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
 /// What a stream consists of.
 fn events(state: &State, script: &Script, call: &Call) -> Vec<Bytes> {
     if let Some(raw) = script.raw {
         return raw.chunks(RAW_PIECE_BYTES).map(Bytes::from_static).collect();
     }
-    let events = if script.tool_calls && check::wants_calls(state.wire, &call.body) {
-        answer::call_events(state.wire, call, script.words)
-    } else {
-        answer::events(state.wire, call, script.words)
-    };
+    let events = answer::events(state.wire, call, &speech(state, script, call));
     events.into_iter().map(Bytes::from).collect()
 }
 

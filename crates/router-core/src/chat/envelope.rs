@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::wishes::{Habits, ProviderWishes};
 use crate::capability::Capabilities;
+use crate::compiled::Allow;
 use crate::money::Usd;
 use crate::tokens::TextStats;
 
@@ -114,6 +116,15 @@ pub struct RequestOptions {
     pub allow_fallbacks: Option<bool>,
     /// Regions the answering deployment may be in.
     pub regions: Vec<String>,
+    /// Who may answer: a hard limit on every attempt, beside those of the key and the model.
+    #[serde(skip_serializing_if = "Allow::is_empty")]
+    pub allow: Allow,
+    /// Most repeats that may be paid for; the configuration's `retries.attempts` stays the most there can be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_retries: Option<u32>,
+    /// The same as the body's `provider`, in OpenRouter's words.
+    #[serde(skip_serializing_if = "ProviderWishes::is_empty")]
+    pub provider: ProviderWishes,
 }
 
 /// A whole number as JSON Schema has it: 100.0 is one.
@@ -136,7 +147,7 @@ pub struct Envelope {
     pub dialect: DialectId,
     /// The model asked for.
     pub model: String,
-    /// The range of the model's JSON value, quotes included.
+    /// The range of the model's JSON value, quotes included; empty when the body names it elsewhere.
     pub model_span: Span,
     /// A streamed answer is wanted.
     pub stream: bool,
@@ -168,8 +179,11 @@ pub struct Envelope {
     pub stats: TextStats,
     /// Routing wishes from the body.
     pub options: RequestOptions,
-    /// The range of the `router` member, with one neighbouring comma, to be cut before anything goes upstream.
-    pub options_span: Option<Span>,
+    /// The same in other gateways' words, as far as it is not among the wishes yet.
+    pub habits: Habits,
+    /// Members of the top level that are ours (`router`, and those in other gateways' words): each from its key's quote to
+    /// its value's end, ascending, to be cut before anything goes upstream.
+    pub own_spans: Vec<Span>,
     /// The end user's id, when given.
     pub user: Option<String>,
     /// The service tier asked for (`default`, `flex`, `priority`), when given.

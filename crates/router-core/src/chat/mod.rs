@@ -4,6 +4,7 @@ mod conversation;
 mod envelope;
 mod shown;
 mod usage;
+mod wishes;
 
 pub use conversation::{
     Answer, Conversation, Delta, FinishReason, Message, Part, ResponseFormat, Role, Tool, ToolChoice,
@@ -11,3 +12,4 @@ pub use conversation::{
 pub use envelope::{DialectId, Envelope, MaxTokens, RequestOptions, Span, TextKind, TextSpan};
 pub use shown::Shown;
 pub use usage::Usage;
+pub use wishes::{FallbackName, Habits, MaxPrice, ProviderWishes, Sort, SortBy};

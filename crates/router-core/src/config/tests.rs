@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::catalog::Catalog;
 use crate::chat::DialectId;
+use crate::compiled::Strategy;
 use crate::config::{
     Checked, Database, DecisionLog, Known, KnownHost, NoteKind, Problem, check, parse, parse_catalog,
 };
@@ -341,11 +342,6 @@ fn slips_in_meaning_are_refused_with_their_path() {
 #[test]
 fn what_is_not_there_yet_is_refused_by_name() {
     for (patch, path) in [
-        (r#"{"models": {"best": {"strategy": "least_busy"}}}"#, "models.best.strategy"),
-        (
-            r#"{"rules": [{"name": "x", "when": {}, "use": {"strategy": "lowest_latency"}}]}"#,
-            "rules[0].use.strategy",
-        ),
         (
             r#"{"rules": [{"name": "x", "when": {}, "use": {"split": {"experiment": "e", "by": "session", "arms": []}}}]}"#,
             "rules[0].use.split",
@@ -358,6 +354,48 @@ fn what_is_not_there_yet_is_refused_by_name() {
         (r#"{"server": {"compat": ["litellm"]}}"#, "server.compat"),
     ] {
         refused(patch, &[&format!("{path}~not available in this version")]);
+    }
+}
+
+#[test]
+fn a_limit_names_what_somebody_bears() {
+    for (allow, expected) in [
+        (r#"{"models": ["auto", "best", "economy", "acme/big", "small", "zeta"]}"#, &[][..]),
+        (r#"{"models": ["best", "bset"]}"#, &["models.best.allow.models[1]~nobody knows \"bset\""]),
+        (r#"{"providers": ["ACME", "localbox", "own"]}"#, &[]),
+        (
+            r#"{"providers": ["acme", "acne"]}"#,
+            &["models.best.allow.providers[1]~there is no provider \"acne\""],
+        ),
+        (r#"{"regions": ["eu", " "]}"#, &["models.best.allow.regions[1]~must not be empty"]),
+        (r#"{"model": ["best"]}"#, &["models.best.allow.model~did you mean \"models\""]),
+    ] {
+        refused(&format!(r#"{{"models": {{"best": {{"allow": {allow}}}}}}}"#), expected);
+    }
+    refused(
+        r#"{"providers": {"acme": {"data_collection": "never"}}}"#,
+        &["providers.acme.data_collection~deny"],
+    );
+    let checked = good(&with(r#"{"providers": {"zeta": {"data_collection": "deny", "api_key": null}}}"#));
+    assert!(
+        checked.compiled.knows_provider("Zeta") && !checked.compiled.knows_provider("zet"),
+        "known, though off"
+    );
+    assert!(checked.compiled.is_of(checked.compiled.deployments.first().unwrap(), "ACME"));
+}
+
+#[test]
+fn every_strategy_is_there() {
+    for (written, expected) in [
+        ("cheapest", Strategy::Cheapest),
+        ("weighted", Strategy::Weighted),
+        ("round_robin", Strategy::RoundRobin),
+        ("least_busy", Strategy::LeastBusy),
+        ("lowest_latency", Strategy::LowestLatency),
+        ("priority", Strategy::Priority),
+    ] {
+        let checked = good(&with(&format!(r#"{{"models": {{"best": {{"strategy": "{written}"}}}}}}"#)));
+        assert_eq!(checked.compiled.models["best"].strategy, expected);
     }
 }
 
@@ -616,7 +654,7 @@ fn full() -> Value {
         "decision_log": "d.jsonl",
         "providers": {
             "acme": { "enabled": true, "required": true, "api_key": "k-acme" },
-            "mine": { "host": "own", "dialect": "openai_chat", "base_url": "http://x.test", "region": "eu",
+            "mine": { "host": "own", "dialect": "openai_chat", "base_url": "http://x.test", "region": "eu", "data_collection": "deny",
                 "keys": [{ "api_key": "k", "weight": 2 }] },
             "simulated": { "latency_ms": 3, "tokens_per_sec": 7, "output_tokens": 9,
                 "price_usd_per_million": { "input": 1, "output": 2 },
@@ -626,15 +664,16 @@ fn full() -> Value {
                 "cache_write_1h": 1, "audio_input": 1, "cached_audio_input": 1, "image_input": 1, "output": 1,
                 "reasoning_output": 1, "audio_output": 1 },
             "per_request_usd": 1, "max_input_tokens": 9, "max_output_tokens": 9, "capabilities": ["tools"],
-            "quality": 0.5, "limits": { "rpm": 1, "tpm": 1, "concurrency": 1 },
+            "quality": 0.5, "limits": { "rpm": 1, "tpm": 1, "concurrency": 1, "queue": 1 },
             "time_limits": { "first_byte_ms": 1, "answer_ms": 1, "idle_ms": 1 } }, { "id": "mine/y" }],
         "models": { "m": { "deployments": ["mine/x"], "strategy": "weighted", "fallbacks": ["auto"], "context_fallbacks": ["auto"], "filter_fallbacks": ["auto"], "rules": true,
+                "allow": { "models": ["t"], "providers": ["Acme"], "regions": ["eu"] }, "sticky": true,
                 "time_limits": { "first_byte_ms": 2, "answer_ms": 2, "idle_ms": 2 } },
             "n": { "auto": { "quality": 0.5 } } },
         "tiers": { "t": ["mine/x", "acme/big"] },
         "rules": [{ "name": "r", "when": { "tools": { "minimum": 5 } }, "use": { "tier": "t", "prefer": ["mine/x"],
             "avoid": ["mine/x"], "only": ["mine/x"], "strategy": "priority", "quality": 0.5, "max_cost_usd": 1,
-            "latency_budget_ms": 1, "deadline_ms": 1, "fallbacks": ["m"], "regions": ["eu"] } },
+            "latency_budget_ms": 1, "deadline_ms": 1, "fallbacks": ["m"], "regions": ["eu"], "sticky": false } },
             { "name": "s", "when": {}, "use": { "models": ["m"] } }],
         "selection": { "default_tier": "t", "quality": 0.5, "usd_per_sec": 1, "near_equal_percent": 7 },
         "reliability": {

@@ -238,6 +238,11 @@ impl Failover {
             NotAdmitted::Concurrency => {
                 (option.ready_at, option.wait) = (poll_after(&mut option.polls), Wait::Full);
             }
+            NotAdmitted::QueueFull(at) => {
+                option.bar = Some(Bar::Queue);
+                (option.ready_at, option.wait) = (at.max(now + Duration::from_micros(1)), Wait::Rate);
+            }
+            NotAdmitted::Disabled => option.bar = Some(Bar::Useless),
             NotAdmitted::Budget => option.bar = Some(Bar::Money),
             NotAdmitted::CostCeiling => option.bar = Some(Bar::Ceiling),
             NotAdmitted::CannotGoOn => option.bar = Some(Bar::Useless),

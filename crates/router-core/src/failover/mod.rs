@@ -58,12 +58,16 @@ pub enum NotAdmitted {
     /// The half-open ticket went to somebody else, or the breaker opened or the deployment fell silent meanwhile. Never
     /// said to a last resort.
     Ticket,
+    /// It was taken out by hand meanwhile. Said to a last resort too.
+    Disabled,
     /// Rate limit spent until then.
     Rate(Timestamp),
     /// A place under the rate limit is booked for then (asked for with [`Place::Book`]).
     Booked(Timestamp),
     /// No place free.
     Concurrency,
+    /// So many wait already that this one may not: come back then. It is not asked again for this request.
+    QueueFull(Timestamp),
     /// The ceiling does not fit the money left.
     Budget,
     /// The retry budget is spent (asked for with `Admit { draws: true }`).

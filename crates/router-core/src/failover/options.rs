@@ -64,6 +64,8 @@ pub(super) enum Bar {
     Money,
     /// It costs more than the request may.
     Ceiling,
+    /// Too many wait for it.
+    Queue,
 }
 
 /// One deployment of the plan, as seen by this request.
@@ -222,6 +224,9 @@ pub(super) fn choose(list: &Candidates, allowed: Allowance, now: Timestamp, view
 fn rate(list: &Candidates, option: usize, allowed: Allowance, view: BoardView<'_>) -> Option<Rated> {
     let candidate = list.get(option).filter(|c| c.is_open())?;
     let seen = view.get(candidate.deployment.get()).copied().unwrap_or_default();
+    if seen.state == DeploymentState::Disabled {
+        return None;
+    }
     let free = !allowed.repeats || (candidate.failures == 0 && seen.proven);
     let from = if free { Timestamp::ZERO } else { allowed.draws_from? };
     // Once turned away, only a free ticket changes that.
@@ -247,6 +252,7 @@ fn return_of(list: &Candidates, option: usize, now: Timestamp, view: BoardView<'
 
 /// When the first option that only a limit stands before may be asked again.
 pub(super) fn limits_end(list: &Candidates, now: Timestamp) -> Option<Timestamp> {
-    let limited = |c: &&Candidate| c.is_open() && c.wait != Wait::Short && c.ready_at > now;
+    let stands = |c: &Candidate| c.is_open() || (c.opened && c.bar == Some(Bar::Queue));
+    let limited = |c: &&Candidate| stands(c) && c.wait != Wait::Short && c.ready_at > now;
     list.iter().filter(limited).map(|c| c.ready_at).min()
 }

@@ -143,6 +143,7 @@ fn event(words: &[&str]) -> Event {
                 "rate" => NotAdmitted::Rate(at(words[3])),
                 "booked" => NotAdmitted::Booked(at(words[3])),
                 "full" => NotAdmitted::Concurrency,
+                "queue" => NotAdmitted::QueueFull(at(words[3])),
                 "money" => NotAdmitted::Budget,
                 "budget" => NotAdmitted::RetryBudget,
                 "ceiling" => NotAdmitted::CostCeiling,
@@ -406,6 +407,9 @@ fn limits_are_waited_for_in_line() {
     check("a", "start > admit 1 a | out 1 rate 90 > busy 90");
     check("a b", "start > admit 1 a | out 1 rate 90 > admit 1 b | out 1 rate 70 > busy 70");
     check("a", "start > admit 1 a | out 1 rate 3 > admit 1 a book | out 1 booked 99 > unbook 1, busy 99");
+    // Too many wait already: elsewhere, or away with the time to come back, at once.
+    check("a b", "start > admit 1 a | out 1 queue 3 > admit 1 b | out 1 queue 5 > busy 3");
+    check("a", "start > admit 1 a | out 1 rate 3 > admit 1 a book | out 1 queue 80 > busy 80");
     check("a deadline=1", "+0.99 | start > admit 1 a | out 1 full > busy ~");
     // Booked, and then the place is gone for another reason.
     check(

@@ -3,19 +3,29 @@
 
 use std::time::Duration;
 
-use super::breaker::{Breaker, Pass};
+use super::breaker::Breaker;
+use super::control::Control;
+use super::credentials::{Credentials, Verdict};
 use super::latency::Latency;
 use super::peak::Peak;
-use super::silence::{Place as WaitingPlace, Silence};
+use super::seat::{Ask, BreakerGauge, Change, Ending, HealthSnapshot, Permit, SavedHealth, Seat};
+use super::silence::Silence;
 use crate::attempt::{FailureKind, HealthEffect, Outcome};
 use crate::compiled::{BreakerPolicy, Limits};
 use crate::failover::{NotAdmitted, Place};
-use crate::limit::Limiter;
+use crate::limit::{Limiter, Queue, RateState};
 use crate::select::{DeploymentState, DeploymentView};
 use crate::time::Timestamp;
 
 /// How long a good answer proves a deployment (DESIGN D6).
 const PROVEN_FOR: Duration = Duration::from_secs(5);
+
+/// So long a credential rests after a 429 that names no time, when there are others: a tenth of what a minute's limit takes
+/// to have room again at 6 requests per minute, the least that is sold.
+const BARE_LIMIT: Duration = Duration::from_secs(1);
+
+/// When to come back at the earliest after a queue was found full, where nothing says when there is room.
+const COME_BACK: Duration = Duration::from_secs(1);
 
 /// Health and limits of one deployment.
 #[derive(Clone, Debug)]
@@ -24,114 +34,18 @@ pub struct DeploymentHealth {
     salt: u64,
     /// `enabled` of the breaker's policy; off: silence does not defer either.
     enabled: bool,
+    /// Taken out by hand.
+    control: Option<Control>,
     breaker: Breaker,
+    credentials: Credentials,
     silence: Silence,
     limiter: Limiter,
+    queue: Queue,
     total: Latency,
     first_byte: Latency,
     peak: Peak,
     /// Last good answer, with no failure since.
     good_at: Option<Timestamp>,
-}
-
-/// What an attempt asks of a deployment.
-#[derive(Clone, Copy, Debug)]
-pub struct Ask {
-    /// The request's seed: the same as for the view, so that the ramp's draw is the same.
-    pub seed: u64,
-    /// Estimated tokens, input and output: reserved under a token rate.
-    pub tokens: u64,
-    /// A streamed answer is asked for.
-    pub stream: bool,
-    /// Nobody else is left: let in although the breaker, the ramp or silence speaks against it.
-    pub last_resort: bool,
-    /// How the rate is met.
-    pub place: Place,
-}
-
-/// An admitted attempt: ticket, rate and concurrency together. Goes back by [`DeploymentHealth::end`] or
-/// [`DeploymentHealth::retract`], exactly once.
-#[derive(Debug)]
-#[must_use = "a permit that does not come back blocks its place for ever"]
-pub struct Permit {
-    seat: Seat,
-    /// Until the first byte.
-    waiting: Option<WaitingPlace>,
-}
-
-impl Permit {
-    fn into_parts(self) -> (Seat, Option<WaitingPlace>) {
-        (self.seat, self.waiting)
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Seat {
-    at: Timestamp,
-    tokens: u64,
-    pass: Pass,
-    stream: bool,
-}
-
-/// How an attempt ended, as far as health and limits care.
-#[derive(Clone, Copy, Debug)]
-pub struct Ending {
-    /// Its outcome.
-    pub outcome: Outcome,
-    /// Tokens used, input and output; `None`: unknown, the estimate stands.
-    pub tokens: Option<u64>,
-    /// What the provider said about coming back.
-    pub retry_after: Option<Duration>,
-}
-
-/// The breaker as one number, for `router_breaker_state`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BreakerGauge {
-    /// In full rotation: 0.
-    Closed,
-    /// Half open, or on the ramp: 1.
-    Returning,
-    /// Out of rotation: 2.
-    Open,
-}
-
-impl BreakerGauge {
-    /// The metric's value.
-    pub const fn value(self) -> u8 {
-        match self {
-            Self::Closed => 0,
-            Self::Returning => 1,
-            Self::Open => 2,
-        }
-    }
-
-    /// The public name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Returning => "returning",
-            Self::Open => "open",
-        }
-    }
-}
-
-/// What metrics and the admin API show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HealthSnapshot {
-    /// Breaker.
-    pub breaker: BreakerGauge,
-    /// Fallen silent.
-    pub suspect: bool,
-    /// Requests in the breaker's window.
-    pub window_requests: u32,
-    /// Failures in the breaker's window.
-    pub window_failures: u32,
-    /// Attempts in flight.
-    pub in_flight: u32,
-    /// p95 of total time in milliseconds; 0: too few samples.
-    pub p95_total_ms: u32,
-    /// p95 of the time to the first byte of streams in milliseconds; 0: too few samples.
-    pub p95_first_byte_ms: u32,
 }
 
 impl DeploymentHealth {
@@ -140,9 +54,12 @@ impl DeploymentHealth {
         Self {
             salt: id.bytes().fold(0, |salt, byte| mix(salt ^ u64::from(byte))),
             enabled: policy.enabled,
+            control: None,
             breaker: Breaker::new(policy.clone()),
+            credentials: Credentials::new(policy),
             silence: Silence::default(),
             limiter: Limiter::new(limits),
+            queue: Queue::new(limits.queue),
             total: Latency::default(),
             first_byte: Latency::default(),
             peak: Peak::default(),
@@ -150,18 +67,80 @@ impl DeploymentHealth {
         }
     }
 
-    /// A reload: other policy and limits; health, use and samples are carried over.
+    /// The provider's credentials, by their weights; none: one all the same.
+    pub fn set_credentials(&mut self, weights: &[u32]) {
+        self.credentials.weigh(weights);
+    }
+
+    /// A reload: other policy and limits; health, use and samples are carried over. Refused credentials may have been
+    /// replaced: they are in again.
     pub fn reconfigure(&mut self, policy: &BreakerPolicy, limits: Limits, now: Timestamp) {
         self.enabled = policy.enabled;
         self.breaker.reconfigure(policy, now);
+        self.credentials.reconfigure(policy);
         self.limiter.reconfigure(limits);
+        self.queue.reconfigure(limits.queue);
+    }
+
+    /// Takes it out by hand, or puts it back.
+    pub fn set_control(&mut self, control: Option<Control>) {
+        self.control = control;
+    }
+
+    /// What holds by hand at this moment.
+    pub fn control(&self, now: Timestamp) -> Option<&Control> {
+        self.control.as_ref().filter(|control| control.holds(now))
+    }
+
+    /// As if it had never failed: breaker, window, silence, credentials and what was learned of their limits. Use, latency
+    /// and what was done by hand stay.
+    pub fn reset(&mut self, now: Timestamp) {
+        self.breaker.reset(now);
+        self.credentials.reset();
+        self.silence.reset(now);
+    }
+
+    /// What is worth keeping over a restart.
+    pub fn saved(&mut self, now: Timestamp) -> SavedHealth {
+        let breaker = self.breaker.saved(now);
+        SavedHealth { version: SavedHealth::VERSION, breaker, held_until: self.credentials.holds(now) }
+    }
+
+    /// Goes on where a process before this one stood at `at`.
+    pub fn restore(&mut self, now: Timestamp, at: Timestamp, saved: &SavedHealth) {
+        if saved.version != SavedHealth::VERSION {
+            return;
+        }
+        if let Some(breaker) = &saved.breaker {
+            self.breaker.restore(now, at, breaker);
+        }
+        self.credentials.restore_holds(now, &saved.held_until);
+    }
+
+    /// Others at its address fail.
+    pub fn doubt(&mut self, now: Timestamp) {
+        self.breaker.doubt(now);
+    }
+
+    /// Others at its address have come back.
+    pub fn hope(&mut self) {
+        self.breaker.hope();
+    }
+
+    /// The provider refuses this credential at other deployments.
+    pub fn doubt_credential(&mut self, credential: u16) {
+        self.credentials.doubt(credential);
+    }
+
+    /// The provider accepts it again at another deployment.
+    pub fn hope_credential(&mut self, credential: u16) {
+        self.credentials.hope(credential);
     }
 
     /// What a decision for the request with this seed sees.
     pub fn view(&mut self, now: Timestamp, seed: u64) -> DeploymentView {
-        let state = self.state(now, seed);
-        let free_at = self.limiter.free_at(now, 1);
-        let returns_in = self.breaker.returns_in(now).max(free_at.since(now));
+        let (state, back) = self.state(now, seed);
+        let free_at = self.limiter.free_at(now, 1).max(self.credentials.free_at(now, 1));
         DeploymentView {
             state,
             rate_spent: free_at > now,
@@ -170,44 +149,86 @@ impl DeploymentHealth {
             in_flight: u16::try_from(self.limiter.in_flight()).unwrap_or(u16::MAX),
             p95_first_byte_cs: u16::try_from(self.first_byte.p95_millis(now).div_ceil(10))
                 .unwrap_or(u16::MAX),
-            returns_in_ms: u32::try_from(returns_in.as_micros().div_ceil(1_000)).unwrap_or(u32::MAX),
+            returns_in_ms: millis_up(back.max(free_at.since(now))),
             p95_total_ms: self.total.p95_millis(now),
             mean_total_ms: self.total.mean_millis(),
             ewma_first_byte_ms: self.peak.millis(now),
         }
     }
 
-    /// Ticket, rate and concurrency together, or none of them (but for a booking, when asked for).
+    /// Ticket, rate, concurrency and a credential together, or none of them (but for a booking, when asked for).
     ///
     /// # Errors
     /// Why not. A booking brought along is given back then.
     pub fn admit(&mut self, now: Timestamp, ask: &Ask) -> Result<Permit, NotAdmitted> {
-        if !ask.last_resort && is_out(self.state(now, ask.seed)) {
+        if ask.place == Place::Booked {
+            self.credentials.unbook();
+            self.queue.unbook();
+        }
+        let state = self.state(now, ask.seed).0;
+        if state == DeploymentState::Disabled || (!ask.last_resort && is_out(state)) {
             if ask.place == Place::Booked {
                 self.limiter.unbook(ask.tokens);
             }
-            return Err(NotAdmitted::Ticket);
+            let by_hand = state == DeploymentState::Disabled;
+            return Err(if by_hand { NotAdmitted::Disabled } else { NotAdmitted::Ticket });
         }
-        self.limiter.enter(now, ask.tokens, ask.place)?;
+        let from = match ask.place {
+            Place::Now => self.credentials.free_at(now, ask.tokens),
+            Place::Book { .. } => self.credentials.bookable_at(now, ask.tokens),
+            Place::Booked => self.credentials.held_until(),
+        };
+        if let Err(why) = self.limiter.enter_from(now, ask.tokens, ask.place, from) {
+            return Err(self.in_line(now, ask, why));
+        }
+        self.queue.leave(ask.seed);
         let p95_millis =
             if ask.stream { self.first_byte.p95_millis(now) } else { self.total.p95_millis(now) };
         let pass = self.breaker.enter(now);
+        let made = self.credentials.draw(now, ask.tokens, ask.seed);
         Ok(Permit {
-            seat: Seat { at: now, tokens: ask.tokens, pass, stream: ask.stream },
+            seat: Seat { at: now, tokens: ask.tokens, pass, made, stream: ask.stream },
             waiting: Some(self.silence.begin(now, p95_millis)),
         })
     }
 
+    /// What the answer to this attempt, or its error, says the provider has left for its credential.
+    pub fn learn(&mut self, now: Timestamp, permit: &Permit, said: &RateState) {
+        self.credentials.learn(now, permit.seat.made, said);
+    }
+
+    /// Counts who waits from now on; one too many is told when to come back instead.
+    fn in_line(&mut self, now: Timestamp, ask: &Ask, why: NotAdmitted) -> NotAdmitted {
+        match why {
+            NotAdmitted::Booked(at) if !self.queue.book(now) => {
+                self.limiter.unbook(ask.tokens);
+                NotAdmitted::QueueFull(at)
+            }
+            NotAdmitted::Booked(_) => {
+                self.credentials.book();
+                why
+            }
+            NotAdmitted::Concurrency if !self.queue.ask(now, ask.seed) => {
+                let mean = Duration::from_millis(self.total.mean_millis().into());
+                NotAdmitted::QueueFull(now + mean.max(COME_BACK))
+            }
+            _ => why,
+        }
+    }
+
     /// A place booked is not wanted any more. `tokens`: as asked for.
     pub fn unbook(&mut self, tokens: u64) {
+        self.queue.unbook();
+        self.credentials.unbook();
         self.limiter.unbook(tokens);
     }
 
     /// An admitted attempt is not sent after all (no retry budget, no money): as if it had never been.
     pub fn retract(&mut self, now: Timestamp, permit: Permit) {
-        let (Seat { tokens, pass, .. }, waiting) = permit.into_parts();
+        let (Seat { tokens, pass, made, .. }, waiting) = permit.into_parts();
         self.limiter.retract(tokens);
         self.breaker.leave(now, pass, HealthEffect::None);
+        self.credentials.retract(now, made, tokens);
         if let Some(place) = waiting {
             self.silence.end(now, place, false);
         }
@@ -225,46 +246,66 @@ impl DeploymentHealth {
         }
     }
 
-    /// The attempt ended.
-    pub fn end(&mut self, now: Timestamp, permit: Permit, ending: &Ending) {
+    /// The attempt ended. What that means for its neighbours.
+    pub fn end(&mut self, now: Timestamp, permit: Permit, ending: &Ending) -> Change {
         if ending.outcome == Outcome::Failure(FailureKind::Inexpressible) {
             // Nothing was sent.
-            return self.retract(now, permit);
+            self.retract(now, permit);
+            return Change::None;
         }
-        let (Seat { at, tokens, pass, stream }, waiting) = permit.into_parts();
-        self.limiter.leave(now, tokens, ending.tokens.unwrap_or(tokens));
+        let (seat, waiting) = permit.into_parts();
+        self.limiter.leave(now, seat.tokens, ending.tokens.unwrap_or(seat.tokens));
+        let took = now.since(seat.at);
         if let Some(place) = waiting {
             let answered = is_an_answer(ending.outcome);
             self.silence.end(now, place, answered);
             // A first byte waited for in vain took at least so long.
-            if stream && !answered && matches!(ending.outcome, Outcome::Failure(_)) {
-                self.peak.record(now, millis(now.since(at)));
+            if seat.stream && !answered && matches!(ending.outcome, Outcome::Failure(_)) {
+                self.peak.record(now, millis(took));
             }
         }
-        let effect = match ending.outcome {
-            Outcome::Success => HealthEffect::Success,
-            Outcome::Failure(kind) => kind.policy().health,
-            Outcome::Cancelled | Outcome::Lost => HealthEffect::None,
-        };
-        self.breaker.leave(now, pass, effect);
+        let effect = effect(ending.outcome);
+        let opened = self.breaker.leave(now, seat.pass, effect);
+        let refused = self.credentials.leave(now, seat.made, verdict(effect));
         match ending.outcome {
             Outcome::Success => {
-                self.total.record(now, now.since(at));
+                self.total.record(now, took);
                 self.good_at = Some(now);
             }
             Outcome::Failure(_) if effect != HealthEffect::Success => self.good_at = None,
             _ => {}
         }
-        if let (Outcome::Failure(FailureKind::RateLimited), Some(wait)) = (ending.outcome, ending.retry_after)
-        {
-            self.limiter.hold(now, wait);
+        if ending.outcome == Outcome::Failure(FailureKind::RateLimited) {
+            self.limited(now, seat.made.at, ending.retry_after);
+        }
+        let credential = seat.made.at;
+        match ending.outcome {
+            Outcome::Success => Change::Well { began: seat.at, credential },
+            _ if opened => Change::Opened,
+            _ if refused => Change::Refused { credential },
+            _ => Change::None,
+        }
+    }
+
+    /// A 429 takes its credential away until the time told; one without a time for a moment, if there are others. Without
+    /// others the request's own backoff is enough.
+    fn limited(&mut self, now: Timestamp, credential: u16, retry_after: Option<Duration>) {
+        let wait = retry_after.or((self.credentials.len() > 1).then_some(BARE_LIMIT));
+        if let Some((learned, wait)) = self.credentials.learned(credential).zip(wait) {
+            learned.hold(now, wait);
         }
     }
 
     /// For metrics and the admin API.
     pub fn snapshot(&mut self, now: Timestamp) -> HealthSnapshot {
-        let breaker = match self.breaker.state(now, 0) {
-            DeploymentState::Closed | DeploymentState::Suspect => BreakerGauge::Closed,
+        let (state, back) = match self.breaker.state(now, 0) {
+            state if is_out(state) => (state, self.breaker.returns_in(now)),
+            state => self.credentials.lack(now).unwrap_or((state, Duration::ZERO)),
+        };
+        let breaker = match state {
+            DeploymentState::Closed | DeploymentState::Suspect | DeploymentState::Disabled => {
+                BreakerGauge::Closed
+            }
             DeploymentState::Open => BreakerGauge::Open,
             _ => BreakerGauge::Returning,
         };
@@ -277,16 +318,30 @@ impl DeploymentHealth {
             in_flight: self.limiter.in_flight(),
             p95_total_ms: self.total.p95_millis(now),
             p95_first_byte_ms: self.first_byte.p95_millis(now),
+            returns_in_ms: millis_up(back),
+            credentials: u16::try_from(self.credentials.len()).unwrap_or(u16::MAX),
+            credentials_refused: u16::try_from(self.credentials.refused(now)).unwrap_or(u16::MAX),
         }
     }
 
-    fn state(&mut self, now: Timestamp, seed: u64) -> DeploymentState {
+    /// Where it stands for a request with this seed, and after what time that changes by itself.
+    fn state(&mut self, now: Timestamp, seed: u64) -> (DeploymentState, Duration) {
+        if let Some(control) = self.control(now) {
+            let back = control.until.map_or(Duration::ZERO, |until| until.since(now));
+            return (DeploymentState::Disabled, back);
+        }
         // In range: a remainder of 100.
         let draw = (mix(seed ^ self.salt) % 100) as u8;
-        match self.breaker.state(now, draw) {
-            state if is_out(state) => state,
-            _ if self.enabled && self.silence.is_suspect(now) => DeploymentState::Suspect,
-            state => state,
+        let state = self.breaker.state(now, draw);
+        let back = self.breaker.returns_in(now);
+        if is_out(state) {
+            return (state, back);
+        }
+        match self.credentials.lack(now) {
+            Some(lack) if is_out(lack.0) => lack,
+            _ if self.enabled && self.silence.is_suspect(now) => (DeploymentState::Suspect, back),
+            Some((half_open, _)) if state == DeploymentState::Closed => (half_open, back),
+            _ => (state, back),
         }
     }
 }
@@ -298,7 +353,25 @@ pub(crate) const fn is_out(state: DeploymentState) -> bool {
         DeploymentState::Open
         | DeploymentState::HalfOpenBusy
         | DeploymentState::RampHeld
-        | DeploymentState::Suspect => true,
+        | DeploymentState::Suspect
+        | DeploymentState::Disabled => true,
+    }
+}
+
+const fn effect(outcome: Outcome) -> HealthEffect {
+    match outcome {
+        Outcome::Success => HealthEffect::Success,
+        Outcome::Failure(kind) => kind.policy().health,
+        Outcome::Cancelled | Outcome::Lost => HealthEffect::None,
+    }
+}
+
+/// What an effect on health says about the credential: a failure of the machine says nothing.
+const fn verdict(effect: HealthEffect) -> Verdict {
+    match effect {
+        HealthEffect::Success => Verdict::Accepted,
+        HealthEffect::Open => Verdict::Refused,
+        HealthEffect::Failure | HealthEffect::None => Verdict::Unknown,
     }
 }
 
@@ -314,8 +387,12 @@ fn millis(span: Duration) -> u32 {
     u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
 }
 
+fn millis_up(span: Duration) -> u32 {
+    u32::try_from(span.as_micros().div_ceil(1_000)).unwrap_or(u32::MAX)
+}
+
 /// SplitMix64's finalizer (Steele, Lea, Flood 2014): every input bit reaches every output bit.
-const fn mix(seed: u64) -> u64 {
+pub(super) const fn mix(seed: u64) -> u64 {
     let z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

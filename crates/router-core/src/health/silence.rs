@@ -87,6 +87,11 @@ impl Silence {
         }
     }
 
+    /// Forgets the silence so far: what waits now must wait as long again.
+    pub fn reset(&mut self, now: Timestamp) {
+        (self.suspect, self.last_answer) = (false, self.last_answer.max(now));
+    }
+
     /// Whether it has fallen silent.
     pub fn is_suspect(&mut self, now: Timestamp) -> bool {
         let heard_lately = now.since(self.last_answer) <= LEAST_PATIENCE;

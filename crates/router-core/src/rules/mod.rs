@@ -48,6 +48,8 @@ pub struct Use {
     pub fallbacks: Vec<String>,
     /// Regions allowed.
     pub regions: Vec<String>,
+    /// Whether a session keeps to one deployment; `None`: as the model says.
+    pub sticky: Option<bool>,
 }
 
 /// A compiled rule.

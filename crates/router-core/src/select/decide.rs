@@ -23,42 +23,32 @@ type Places = SmallVec<[Place; 32]>;
 /// Same arguments, same result. A model nobody knows has no candidates; the caller asks [`super::resolve`] first.
 pub fn decide(compiled: &Compiled, input: &DecisionInput) -> Decision {
     let scope = Scope::of(compiled, input);
-    let judge = Judge::new(compiled, input, scope.max_cost, has_real(compiled, &scope));
-    let mut seen = Set::default();
-    let mut verdicts = Vec::with_capacity(scope.groups.iter().map(|group| group.members.len()).sum());
-    let mut ends: SmallVec<[usize; 2]> = SmallVec::new();
+    let judge = Judge::new(compiled, input, &scope, real_wanted(compiled, &scope));
+    let (mut verdicts, ends) = judged(&judge, &scope);
     // Verdicts from here on are of deployments kept for some kind of failure.
-    let mut always = 0;
-    for group in &scope.groups {
-        let new = group.members.iter().filter(|idx| seen.insert(**idx));
-        verdicts.extend(new.map(|idx| judge.verdict(*idx, group)));
-        ends.push(verdicts.len());
-        if group.when == When::Always {
-            always = verdicts.len();
-        }
-    }
-
+    let before = scope.groups.iter().zip(&ends).rfind(|(group, _)| group.when == When::Always);
+    let always = before.map_or(0, |(_, end)| *end);
     let mut ranked = Places::new();
     let mut start = 0;
     let mut rng = fastrand::Rng::with_seed(input.seed ^ DRAW);
     for (group, end) in scope.groups.iter().zip(&ends).filter(|(group, _)| group.when == When::Always) {
         let places = places(&verdicts, start..*end, VerdictKind::Ranked);
         start = *end;
-        rank(compiled, input, (group, places), (&mut verdicts, &mut ranked, &mut rng));
+        rank(&judge, (group, places), (&mut verdicts, &mut ranked, &mut rng));
     }
     let deferred = by_return(&judge, compiled, &verdicts, always);
     if let (None, Some(first)) = (ranked.first(), deferred.first()) {
         verdicts[usize::from(*first)].propensity = 1.0;
     }
 
-    let no_fallbacks = input.options.allow_fallbacks == Some(false);
+    let no_fallbacks = scope.no_fallbacks;
     let at_most = if no_fallbacks { 1 } else { usize::MAX };
     let named = |place: &Place| verdicts[usize::from(*place)].deployment;
     let mut plan = RoutePlan {
         ranked: ranked.iter().take(at_most).map(named).collect(),
         deferred: deferred.iter().take(at_most.saturating_sub(ranked.len())).map(named).collect(),
-        after_too_long: kept_for(&scope, When::TooLong, &verdicts),
-        after_filtered: kept_for(&scope, When::Filtered, &verdicts),
+        after_too_long: kept_for(&judge, &scope, When::TooLong, &verdicts),
+        after_filtered: kept_for(&judge, &scope, When::Filtered, &verdicts),
     };
     let too_long = |verdict: &Verdict| verdict.reason == Some(Reason::ContextTooLong);
     if plan.ranked.is_empty() && plan.deferred.is_empty() && verdicts.iter().take(always).any(too_long) {
@@ -86,12 +76,14 @@ pub fn decide(compiled: &Compiled, input: &DecisionInput) -> Decision {
 
 /// The deployments kept for some kind of failure that may answer, in the order given, the ranked before the deferred. No
 /// strategy spreads over what is seldom called.
-fn kept_for(scope: &Scope<'_>, when: When, verdicts: &[Verdict]) -> Vec<DeploymentIdx> {
+fn kept_for(judge: &Judge<'_>, scope: &Scope<'_>, when: When, verdicts: &[Verdict]) -> Vec<DeploymentIdx> {
     let mut kept = Vec::new();
+    let groups = || scope.groups.iter().filter(|group| group.when == when);
     for kind in [VerdictKind::Ranked, VerdictKind::Deferred] {
-        for idx in scope.groups.iter().filter(|group| group.when == when).flat_map(|group| &group.members) {
+        for (group, idx) in groups().flat_map(|group| group.members.iter().map(move |idx| (group, idx))) {
             let may = verdicts.iter().any(|verdict| verdict.deployment == *idx && verdict.kind == kind);
-            if may && !kept.contains(idx) {
+            // That it may answer can come from another group, which has other limits.
+            if may && !kept.contains(idx) && judge.allows(*idx, group) {
                 kept.push(*idx);
             }
         }
@@ -99,10 +91,48 @@ fn kept_for(scope: &Scope<'_>, when: When, verdicts: &[Verdict]) -> Vec<Deployme
     kept
 }
 
-/// Whether there are real deployments among those the request is for: then a simulated one never stands in for them.
-fn has_real(compiled: &Compiled, scope: &Scope<'_>) -> bool {
-    let own = scope.groups.iter().find(|group| !group.members.is_empty());
-    own.is_some_and(|own| own.members.iter().any(|idx| !compiled.deployment(*idx).simulated))
+/// Where each group's verdicts end.
+type Ends = SmallVec<[usize; 2]>;
+
+/// One verdict on each candidate, group by group. One that an earlier group's own limits keep out may still answer as a
+/// member of a later one.
+fn judged(judge: &Judge<'_>, scope: &Scope<'_>) -> (Vec<Verdict>, Ends) {
+    let mut seen = Set::default();
+    let mut verdicts = Vec::with_capacity(scope.groups.iter().map(|group| group.members.len()).sum());
+    let mut ends = Ends::new();
+    for group in &scope.groups {
+        for idx in &group.members {
+            let earlier = if seen.insert(*idx) { None } else { Some(kept_out(&verdicts, *idx)) };
+            if earlier == Some(None) {
+                continue;
+            }
+            let verdict = judge.verdict(*idx, group);
+            if let Some(at) = earlier.flatten() {
+                if verdict.kind == VerdictKind::Refused {
+                    continue;
+                }
+                verdicts.remove(at);
+                ends.iter_mut().filter(|end| **end > at).for_each(|end| *end -= 1);
+            }
+            verdicts.push(verdict);
+        }
+        ends.push(verdicts.len());
+    }
+    (verdicts, ends)
+}
+
+/// Where the refusal of a deployment stands, if it was refused.
+fn kept_out(verdicts: &[Verdict], idx: DeploymentIdx) -> Option<usize> {
+    verdicts.iter().position(|verdict| verdict.deployment == idx && verdict.kind == VerdictKind::Refused)
+}
+
+/// Whether the request is for real deployments: then a simulated one never stands in for them, not as a fallback and not
+/// where all of them are off. It is for simulated ones when nothing else stands under the name asked for, or when the
+/// configuration has no other.
+fn real_wanted(compiled: &Compiled, scope: &Scope<'_>) -> bool {
+    let is_real = |idx: &DeploymentIdx| !compiled.deployment(*idx).simulated;
+    let own = scope.groups.first().map_or(&[][..], |own| &own.members);
+    own.iter().any(is_real) || (own.is_empty() && compiled.deployments.iter().any(|d| !d.simulated))
 }
 
 /// The places in this range whose verdict is of this kind.
@@ -111,17 +141,16 @@ fn places(verdicts: &[Verdict], range: std::ops::Range<usize>, kind: VerdictKind
     of_kind.filter_map(|at| Place::try_from(at).ok()).collect()
 }
 
-/// What decides before the strategy does, smaller first: the rule's preference, the quality reached, and, when none
-/// reaches it, the quality itself.
-type Bucket = (u8, bool, u64);
+/// What decides before the strategy does, smaller first: the request's order of providers, the rule's preference, the
+/// quality reached, and, when none reaches it, the quality itself.
+type Bucket = (usize, u8, bool, u64);
 
 /// Brings one group's ranked places into order, appends them to `ranked`, and says what came of quality.
 ///
 /// An unknown quality counts as reaching the one wanted: nothing speaks against it, and a deployment that never answers
 /// is never measured.
 fn rank(
-    compiled: &Compiled,
-    input: &DecisionInput,
+    judge: &Judge<'_>,
     (group, mut places): (&Group<'_>, Places),
     (verdicts, ranked, rng): (&mut [Verdict], &mut Places, &mut fastrand::Rng),
 ) {
@@ -146,16 +175,18 @@ fn rank(
         };
         // Not negative, so the bits are in the order of the values.
         let quality = verdict.quality.unwrap_or_default().max(0.0).to_bits();
-        (preference, verdict.reason.is_some(), if none_reaches { !quality } else { 0 })
+        let place = judge.fences.place(verdict.deployment);
+        (place, preference, verdict.reason.is_some(), if none_reaches { !quality } else { 0 })
     };
     sort_by_key(&mut places, |place| bucket(&verdicts[usize::from(place)]));
 
-    let mut spread = Spread { compiled, verdicts, rng: rng.clone(), turn: input.turn };
+    let (compiled, input) = (judge.compiled, judge.input);
+    let mut spread = Spread { compiled, input, verdicts, rng: rng.clone() };
     let mut odds = None;
     let same =
         |a: &Place, b: &Place| bucket(&verdicts[usize::from(*a)]) == bucket(&verdicts[usize::from(*b)]);
     for alike in places.chunk_by_mut(same) {
-        let of_these = spread.arrange(alike, group.strategy);
+        let of_these = spread.arrange(alike, group);
         if ranked.is_empty() && odds.is_none() {
             odds = Some(propensities(&spread, alike, of_these));
         }
@@ -167,20 +198,26 @@ fn rank(
     ranked.extend(places);
 }
 
-/// With what probability each of these came first.
+/// With what probability each of these came first; those not named, with none.
 fn propensities(spread: &Spread<'_>, alike: &[Place], odds: Odds) -> SmallVec<[(Place, f64); 16]> {
-    let sum: f64 = alike.iter().map(|place| f64::from(spread.weight(*place))).sum();
-    let each = |place: &Place| match odds {
-        Odds::First => 1.0,
-        Odds::Shared(many) => 1.0 / many.max(1) as f64,
-        Odds::Weighted => f64::from(spread.weight(*place)) / sum,
+    let of = |many: usize, each: &dyn Fn(Place) -> f64| {
+        alike.iter().take(many).map(|place| (*place, each(*place))).collect()
     };
-    let first = match odds {
-        Odds::First => 1,
-        Odds::Shared(many) => many,
-        Odds::Weighted => alike.len(),
-    };
-    alike.iter().take(first).map(|place| (*place, each(place))).collect()
+    match odds {
+        Odds::First => of(1, &|_| 1.0),
+        Odds::Shared(many) => of(many, &|_| 1.0 / many.max(1) as f64),
+        Odds::Weighted => {
+            let sum: f64 = alike.iter().map(|place| f64::from(spread.weight(*place))).sum();
+            of(alike.len(), &|place| f64::from(spread.weight(place)) / sum)
+        }
+        // Of n x (n - 1) / 2 pairs, so many hold this one and a worse one.
+        Odds::BetterOfTwo(best_to_worst) => {
+            let many = best_to_worst.len();
+            let pairs = (many * many.saturating_sub(1)) as f64 / 2.0;
+            let odds = |rank: usize| if many == 1 { 1.0 } else { (many - 1 - rank) as f64 / pairs };
+            best_to_worst.iter().enumerate().map(|(rank, place)| (*place, odds(rank))).collect()
+        }
+    }
 }
 
 /// The deferred places up to this one, soonest return first; of those that return together, the mildest reason first: one that is slow

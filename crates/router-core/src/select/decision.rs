@@ -6,11 +6,13 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
+use super::fence::{Limit, LimitOf};
 use super::input::DeploymentState;
 use crate::capability::Capabilities;
 use crate::chat::DialectId;
 use crate::compiled::DeploymentIdx;
-use crate::money::Usd;
+use crate::money::{PerMillion, Usd};
+use crate::time::Timestamp;
 
 /// Why a deployment is refused or deferred; the first reason found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
@@ -18,21 +20,23 @@ use crate::money::Usd;
 pub enum Reason {
     /// Not among the deployments that may answer this request (its model, tier, rule).
     NotInSet,
-    /// The key or the request does not allow its model or provider.
+    /// The key, the model or the request does not allow its model or provider.
     NotAllowed,
-    /// The key or the request does not allow its region.
+    /// The key, the model, the rule or the request does not allow its region.
     RegionNotAllowed,
     /// A simulated deployment never stands in for a real one.
     Simulated,
+    /// An operator has taken it out by hand.
+    Disabled,
     /// It lacks a capability the request needs.
     CapabilityMissing,
     /// Its dialect cannot express this request.
     DialectCannotExpress,
     /// The input, with the output asked for, does not fit its window.
     ContextTooLong,
-    /// Its expected cost is over the request's cost ceiling.
+    /// Its expected cost, or its price, is over the most the request allows.
     OverCostCeiling,
-    /// It has no price, and a budget or a cost ceiling must be kept.
+    /// It has no price, and a budget, a cost ceiling or a dearest price must be kept.
     Unpriced,
     /// Deferred: its breaker is open, or half open with the one ticket taken, or this request is outside its ramp.
     BreakerOpen,
@@ -58,6 +62,7 @@ impl Reason {
             Self::NotAllowed => "not_allowed",
             Self::RegionNotAllowed => "region_not_allowed",
             Self::Simulated => "simulated",
+            Self::Disabled => "disabled",
             Self::CapabilityMissing => "capability_missing",
             Self::DialectCannotExpress => "dialect_cannot_express",
             Self::ContextTooLong => "context_too_long",
@@ -106,8 +111,26 @@ pub enum Detail {
     Capabilities(Capabilities),
     /// The dialect that cannot express the request.
     Dialect(DialectId),
-    /// Where it runs; `None`: not known.
-    Region(Option<Arc<str>>),
+    /// The limit it is outside of.
+    Limit(Limit),
+    /// Whose regions it is outside of, and where it runs; `None`: not known.
+    Region(LimitOf, Option<Arc<str>>),
+    /// List price per million tokens, over the dearest the request allows: `input` or `output`.
+    Price {
+        /// Which.
+        of: &'static str,
+        /// Dearest allowed.
+        limit: PerMillion,
+        /// In force.
+        value: PerMillion,
+    },
+    /// Fee per call, over the highest the request allows.
+    Fee {
+        /// Highest allowed.
+        limit: Usd,
+        /// In force.
+        value: Usd,
+    },
     /// Input tokens expected, over the longest input.
     Tokens {
         /// Longest input.
@@ -140,6 +163,13 @@ pub enum Detail {
     State(DeploymentState, u32),
     /// Milliseconds until its limit has room again (0: not known).
     Back(u32),
+    /// Taken out by hand.
+    Disabled {
+        /// The operator's words; empty: not recorded.
+        reason: Arc<str>,
+        /// It comes back then by itself; `None`: when somebody puts it back.
+        until: Option<Timestamp>,
+    },
 }
 
 impl fmt::Display for Detail {
@@ -152,14 +182,23 @@ impl fmt::Display for Detail {
                 Ok(())
             }
             Self::Dialect(dialect) => f.write_str(dialect.name()),
-            Self::Region(Some(region)) => write!(f, "it runs in {region}"),
-            Self::Region(None) => f.write_str("where it runs is not known"),
+            Self::Limit(limit) => limit.fmt(f),
+            Self::Region(of, Some(region)) => write!(f, "it runs in {region}, outside the {of}'s regions"),
+            Self::Region(of, None) => write!(f, "where it runs is not known, the {of}'s regions are limited"),
             Self::Tokens { limit, value } => write!(f, "{value} input tokens, at most {limit}"),
             Self::Cost { limit, value } => write!(f, "{value} USD expected, at most {limit}"),
+            Self::Price { of, limit, value } => {
+                write!(f, "{value} USD per million {of} tokens, at most {limit}")
+            }
+            Self::Fee { limit, value } => write!(f, "{value} USD per call, at most {limit}"),
             Self::Millis { limit, value } => write!(f, "p95 {value} ms, wanted {limit} ms"),
             Self::Quality { limit, value } => write!(f, "{value:.3}, wanted {limit:.3}"),
             Self::State(state, 0) => f.write_str(state.name()),
             Self::State(state, ms) => write!(f, "{}, back in {ms} ms", state.name()),
+            Self::Disabled { reason, until: None } => write!(f, "taken out by hand: {reason}"),
+            Self::Disabled { reason, until: Some(until) } => {
+                write!(f, "taken out by hand until {}: {reason}", until.rfc3339())
+            }
             Self::Back(0) => f.write_str("back as soon as there is room"),
             Self::Back(ms) => write!(f, "back in {ms} ms"),
         }

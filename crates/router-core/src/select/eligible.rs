@@ -1,15 +1,18 @@
 //! Refused, deferred, or neither: the checks on one candidate, in the order of DESIGN D3, the first reason counting.
 
+use std::sync::Arc;
+
 use super::decision::{Detail, Reason, ScoreParts, Verdict, VerdictKind};
+use super::fence::Fences;
 use super::input::{DecisionInput, DeploymentState, DeploymentView};
-use super::scope::Group;
+use super::scope::{Group, Scope};
 use super::score;
-use super::set::Set;
-use super::target::allowed;
 use crate::capability::Capabilities;
+use crate::chat::MaxPrice;
 use crate::compiled::{Compiled, Deployment, DeploymentIdx};
 use crate::cost;
 use crate::money::Usd;
+use crate::price::{PriceList, ServiceTier};
 
 /// By how much an estimate may be over a window before the deployment is refused, in percent: the estimate's own error
 /// (see `tokens`). Inside that margin the provider is the judge, and `too_long` goes on to a longer window.
@@ -20,10 +23,9 @@ pub(super) type Against = (Reason, Option<Detail>);
 
 /// What all candidates of one request are judged by.
 pub(super) struct Judge<'a> {
-    compiled: &'a Compiled,
-    input: &'a DecisionInput,
-    /// Deployments the key may be answered by; `None`: all.
-    allowed: Option<Set>,
+    pub(super) compiled: &'a Compiled,
+    pub(super) input: &'a DecisionInput,
+    pub(super) fences: Fences<'a>,
     needs: Capabilities,
     /// Input tokens, o200k-equivalent.
     estimate: u64,
@@ -36,16 +38,16 @@ impl<'a> Judge<'a> {
     pub(super) fn new(
         compiled: &'a Compiled,
         input: &'a DecisionInput,
-        max_cost: Option<Usd>,
+        scope: &Scope<'a>,
         real: bool,
     ) -> Self {
         Self {
             compiled,
             input,
-            allowed: allowed(compiled, &input.key_models),
+            fences: Fences::new(compiled, input, scope),
             needs: input.attributes.capabilities.unwrap_or_default() | input.options.required_capabilities,
             estimate: input.stats.estimate(),
-            max_cost,
+            max_cost: scope.max_cost,
             real,
         }
     }
@@ -70,8 +72,9 @@ impl<'a> Judge<'a> {
         };
         let refused = self
             .not_allowed(idx, deployment, group)
+            .or_else(|| self.disabled(idx, &view))
             .or_else(|| self.cannot(deployment, input_tokens))
-            .or_else(|| self.too_dear(cost));
+            .or_else(|| self.too_dear(deployment, input_tokens, cost));
         let against = match refused {
             Some(against) => Some((VerdictKind::Refused, against)),
             None => deferred(&view, group.latency_budget_ms).map(|against| (VerdictKind::Deferred, against)),
@@ -83,6 +86,11 @@ impl<'a> Judge<'a> {
             verdict.score = Some(self.score(cost, &view));
         }
         verdict
+    }
+
+    /// Whether no limit on who may answer speaks against it, as a member of this group.
+    pub(super) fn allows(&self, idx: DeploymentIdx, group: &Group<'_>) -> bool {
+        self.not_allowed(idx, self.compiled.deployment(idx), group).is_none()
     }
 
     /// What the board says; a deployment the board does not know yet is as good as new.
@@ -98,16 +106,16 @@ impl<'a> Judge<'a> {
         if deployment.simulated && self.real {
             return Some((Reason::Simulated, None));
         }
-        if self.allowed.as_ref().is_some_and(|allowed| !allowed.contains(idx)) {
-            return Some((Reason::NotAllowed, None));
+        self.fences.against(idx, deployment, group)
+    }
+
+    fn disabled(&self, idx: DeploymentIdx, view: &DeploymentView) -> Option<Against> {
+        if view.state != DeploymentState::Disabled {
+            return None;
         }
-        let inside = |regions: &[String]| {
-            regions.is_empty()
-                || deployment.region.as_deref().is_some_and(|own| regions.iter().any(|region| region == own))
-        };
-        let limits = [&*self.input.key_regions, &*self.input.options.regions, group.regions];
-        (!limits.into_iter().all(inside))
-            .then(|| (Reason::RegionNotAllowed, Some(Detail::Region(deployment.region.clone()))))
+        let told = self.input.disabled.iter().find(|disabled| disabled.deployment == idx);
+        let (reason, until) = told.map_or_else(Default::default, |d| (Arc::clone(&d.reason), d.until));
+        Some((Reason::Disabled, Some(Detail::Disabled { reason, until })))
     }
 
     fn cannot(&self, deployment: &Deployment, input_tokens: u64) -> Option<Against> {
@@ -126,17 +134,38 @@ impl<'a> Judge<'a> {
             .then_some((Reason::ContextTooLong, Some(Detail::Tokens { limit, value: input_tokens })))
     }
 
-    fn too_dear(&self, cost: Option<Usd>) -> Option<Against> {
+    fn too_dear(&self, deployment: &Deployment, input_tokens: u64, cost: Option<Usd>) -> Option<Against> {
         match (cost, self.max_cost) {
             (Some(value), Some(limit)) if value > limit => {
-                Some((Reason::OverCostCeiling, Some(Detail::Cost { limit, value })))
+                return Some((Reason::OverCostCeiling, Some(Detail::Cost { limit, value })));
             }
             (None, limit) if limit.is_some() || self.input.budget_left.is_some() => {
-                Some((Reason::Unpriced, None))
+                return Some((Reason::Unpriced, None));
             }
-            _ => None,
+            _ => {}
+        }
+        let most = self.input.options.provider.max_price?;
+        let Some(price) = deployment.price.as_ref().filter(|price| price.is_complete()) else {
+            return Some((Reason::Unpriced, None));
+        };
+        over_price(price, input_tokens, most).map(|detail| (Reason::OverCostCeiling, Some(detail)))
+    }
+}
+
+/// What of a price list is dearer than allowed: of the rates in force for so many input tokens, the negotiated factor
+/// applied.
+fn over_price(price: &PriceList, input_tokens: u64, most: MaxPrice) -> Option<Detail> {
+    let rates = price.rates(input_tokens, ServiceTier::Standard);
+    let of = [("input", rates.input, most.prompt), ("output", rates.output, most.completion)];
+    for (of, rate, limit) in of {
+        if let (Some(limit), Some(value)) = (limit, rate.map(|rate| price.factored(rate)))
+            && value > limit
+        {
+            return Some(Detail::Price { of, limit, value });
         }
     }
+    let (limit, value) = (most.request?, price.factored_fee());
+    (value > limit).then_some(Detail::Fee { limit, value })
 }
 
 /// Why it is called only when no ranked one is left, if so. Half open with the ticket free, and inside the ramp's share,
@@ -149,7 +178,8 @@ fn deferred(view: &DeploymentView, latency_budget_ms: Option<u64>) -> Option<Aga
             return Some((Reason::BreakerOpen, Some(Detail::State(view.state, back))));
         }
         S::Suspect => return Some((Reason::Suspect, None)),
-        S::Closed | S::HalfOpen | S::Ramp => {}
+        // Refused before.
+        S::Disabled | S::Closed | S::HalfOpen | S::Ramp => {}
     }
     if view.rate_spent {
         return Some((Reason::RateSpent, Some(Detail::Back(back))));

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attributes::{AttributeSet, Attributes};
 use crate::chat::RequestOptions;
+use crate::compiled::DeploymentIdx;
 use crate::money::Usd;
 use crate::time::Timestamp;
 use crate::tokens::TextStats;
@@ -71,6 +72,8 @@ pub enum DeploymentState {
     RampHeld,
     /// Silent: its oldest attempts wait longer than they should.
     Suspect,
+    /// Taken out by hand: not even the last resort.
+    Disabled,
 }
 
 impl DeploymentState {
@@ -84,8 +87,20 @@ impl DeploymentState {
             Self::Ramp => "ramp",
             Self::RampHeld => "ramp_held",
             Self::Suspect => "suspect",
+            Self::Disabled => "disabled",
         }
     }
+}
+
+/// A deployment taken out by hand, as a decision tells of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disabled {
+    /// Which.
+    pub deployment: DeploymentIdx,
+    /// The operator's words.
+    pub reason: Arc<str>,
+    /// It comes back then by itself; `None`: when somebody puts it back.
+    pub until: Option<Timestamp>,
 }
 
 /// Which configuration, catalog and model made a decision.
@@ -122,6 +137,8 @@ pub struct DecisionInput {
     pub options: RequestOptions,
     /// Models the key may use; empty: all.
     pub key_models: Vec<String>,
+    /// Providers the key may be answered by; empty: all.
+    pub key_providers: Vec<String>,
     /// Regions the key may be answered from; empty: all.
     pub key_regions: Vec<String>,
     /// Capabilities lost in translation: dialects that cannot express this request.
@@ -132,6 +149,9 @@ pub struct DecisionInput {
     pub budget_left: Option<Usd>,
     /// The board, one entry per deployment of the configuration, by index.
     pub board: Vec<DeploymentView>,
+    /// Those of the board that are taken out by hand.
+    #[serde(default)]
+    pub disabled: Vec<Disabled>,
 }
 
 #[cfg(test)]

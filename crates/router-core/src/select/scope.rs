@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use super::input::DecisionInput;
 use super::target::{AUTO, Target, resolve};
-use crate::compiled::{Compiled, DeploymentIdx, Model, Strategy};
+use crate::compiled::{Allow, Compiled, DeploymentIdx, Model, Strategy};
 use crate::money::Usd;
 use crate::rules::{self, Rule, Use};
 
@@ -33,6 +33,10 @@ pub(super) struct Group<'a> {
     pub(super) avoid: &'a [DeploymentIdx],
     /// Regions the rule allows; empty: all.
     pub(super) regions: &'a [String],
+    /// Of a fallback: what that model itself allows.
+    pub(super) allow: Option<&'a Allow>,
+    /// Whether a session keeps to one deployment; `None`: among near-equals.
+    pub(super) sticky: Option<bool>,
     pub(super) when: When,
 }
 
@@ -46,6 +50,10 @@ pub(super) struct Scope<'a> {
     /// Index of the tier chosen from.
     pub(super) tier: Option<u16>,
     pub(super) max_cost: Option<Usd>,
+    /// What the model asked for allows.
+    pub(super) allow: Option<&'a Allow>,
+    /// Only the first choice may be tried.
+    pub(super) no_fallbacks: bool,
     /// From the rule, when tighter than the request's own.
     pub(super) deadline_ms: Option<u64>,
 }
@@ -61,12 +69,21 @@ struct Builder<'a> {
 impl<'a> Scope<'a> {
     pub(super) fn of(compiled: &'a Compiled, input: &'a DecisionInput) -> Self {
         let mut builder = Builder { compiled, input, matched: None };
-        let mut scope =
-            Scope { groups: SmallVec::new(), rule: None, tier: None, max_cost: None, deadline_ms: None };
+        let mut scope = Scope {
+            groups: SmallVec::new(),
+            rule: None,
+            tier: None,
+            max_cost: None,
+            allow: None,
+            no_fallbacks: input.options.allow_fallbacks == Some(false)
+                || input.options.provider.first_choice_only(),
+            deadline_ms: None,
+        };
         let name = input.attributes.model.as_deref().unwrap_or(AUTO);
         let target = resolve(compiled, name);
         let (own, tier) = target.map_or_else(Default::default, |target| builder.group(target));
         scope.groups.push(own);
+        scope.allow = target.and_then(Target::model).map(|model| &model.allow).filter(|a| !a.is_empty());
         scope.tier = tier;
         if matches!(target, Some(Target::Auto(_))) {
             scope.rule = builder.rule();
@@ -76,22 +93,19 @@ impl<'a> Scope<'a> {
         scope.max_cost = tighter(options.max_cost_usd, then.and_then(|then| then.max_cost));
         let deadline = then.and_then(|then| then.deadline_ms);
         scope.deadline_ms = deadline.filter(|ms| options.deadline_ms.is_none_or(|own| *ms < own));
-        if options.allow_fallbacks != Some(false) {
-            let model = match target {
-                Some(Target::Auto(Some(model)) | Target::Model(model)) => Some(model),
-                _ => None,
-            };
+        if !scope.no_fallbacks {
+            let model = target.and_then(Target::model);
             let of_model = model.map_or(&[][..], |model| &model.fallbacks);
             let of_rule = then.map_or(&[][..], |then| &then.fallbacks);
             for fallback in of_rule.iter().chain(of_model).chain(&options.fallbacks) {
                 let target = resolve(compiled, fallback);
-                scope.groups.extend(target.map(|target| builder.group(target).0));
+                scope.groups.extend(target.map(|target| builder.fallback(target)));
             }
             let too_long = model.map_or(&[][..], |model| &model.context_fallbacks);
             let filtered = model.map_or(&[][..], |model| &model.filter_fallbacks);
             for (when, names) in [(When::TooLong, too_long), (When::Filtered, filtered)] {
                 let targets = names.iter().filter_map(|name| resolve(compiled, name));
-                scope.groups.extend(targets.map(|target| Group { when, ..builder.group(target).0 }));
+                scope.groups.extend(targets.map(|target| Group { when, ..builder.fallback(target) }));
             }
         }
         scope
@@ -119,6 +133,12 @@ impl<'a> Builder<'a> {
         })
     }
 
+    /// The group a fallback stands for, within what that model allows.
+    fn fallback(&mut self, target: Target<'a>) -> Group<'a> {
+        let allow = target.model().map(|model| &model.allow).filter(|allow| !allow.is_empty());
+        Group { allow, ..self.group(target).0 }
+    }
+
     /// The group a target stands for, and the tier it was chosen from.
     fn group(&mut self, target: Target<'a>) -> (Group<'a>, Option<u16>) {
         let options = &self.input.options;
@@ -133,7 +153,7 @@ impl<'a> Builder<'a> {
             Target::Deployment(idx) => (Group { members: [idx].into_iter().collect(), ..named }, None),
             Target::Model(model) => {
                 let members = model.deployments.iter().copied().collect();
-                (Group { members, strategy: model.strategy, ..named }, None)
+                (Group { members, strategy: model.strategy, sticky: model.sticky, ..named }, None)
             }
             Target::Auto(model) => self.by_rules(model),
         }
@@ -171,6 +191,8 @@ impl<'a> Builder<'a> {
             prefer,
             avoid: then.map_or(&[][..], |then| &then.avoid),
             regions: then.map_or(&[][..], |then| &then.regions),
+            allow: None,
+            sticky: then.and_then(|then| then.sticky).or(model.and_then(|model| model.sticky)),
             when: When::Always,
         };
         (group, tier)

@@ -1,11 +1,15 @@
 //! Test language: configurations and requests as short texts.
 //!
 //! A configuration is lines: a deployment (`id in=3 out=15 q=.8 caps=tools region=eu window=1000 max_out=20 weight=3
-//! scale=1.2 simulated unpriced`), `tier name ids..`, `model name ids.. strategy=weighted fallbacks=a,b too_long=a filtered=a auto auto=.9 rules`,
-//! `rule name when={..} tier= only= prefer= avoid= strategy= quality= max_cost= latency= deadline= fallbacks= regions=`, or
+//! scale=1.2 factor=.5 fee=1 simulated unpriced`), `tier name ids..`, `private providers..` (which collect nothing), `model
+//! name ids.. strategy=weighted fallbacks=a,b too_long=a filtered=a auto auto=.9 rules sticky=true allow_models=
+//! allow_providers= allow_regions=`,
+//! `rule name when={..} tier= only= prefer= avoid= strategy= quality= max_cost= latency= deadline= fallbacks= regions= sticky=`, or
 //! `set default_tier= quality= near= usd_per_second=`. A request is words (1,000 tokens unless it says): `model= tokens= expect= max_tokens= n= images=
-//! needs= seed= turn= barred= budget= key= key_regions= tier= quality= max_cost= latency= deadline= fallbacks=
-//! allow_fallbacks= regions=`, and the board as `id:open,back=500,p95=900,mean=800,rate,full,flying=3`.
+//! needs= seed= turn= barred= budget= session= stream key= key_providers= key_regions= tier= quality= max_cost= latency=
+//! deadline= fallbacks= allow_fallbacks= regions= allow_models= allow_providers= allow_regions=`, as `provider.order= only=
+//! ignore= sort= max_price=prompt/completion/request collect=deny order_only`, and the board as
+//! `id:open,back=500,p95=900,mean=800,first=90,rate,full,flying=3`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +17,10 @@ use std::time::Duration;
 use super::{DecisionInput, DeploymentState, DeploymentView, Hashes};
 use crate::attributes::{AttributeSet, Attributes};
 use crate::capability::Capabilities;
-use crate::chat::{DialectId, RequestOptions};
+use crate::chat::{DialectId, MaxPrice, ProviderWishes, RequestOptions};
 use crate::compiled::{
-    BreakerPolicy, Compiled, Deployment, DeploymentIdx, Limits, Model, Provider, Reliability, RetryPolicy,
-    Selection, Strategy, Tier, TimeLimits,
+    BreakerPolicy, Compiled, DataCollection, Deployment, DeploymentIdx, Limits, Model, Provider, Reliability,
+    RetryPolicy, Selection, Strategy, Tier, TimeLimits,
 };
 use crate::money::Usd;
 use crate::price::{PriceList, Rates};
@@ -67,12 +71,14 @@ pub(crate) fn deployment(line: &str) -> Deployment {
         simulated: false,
     };
     let mut base = Rates { input: "1".parse().ok(), output: "1".parse().ok(), ..Rates::default() };
-    let mut priced = true;
+    let (mut priced, mut factor_ppm, mut per_request) = (true, 1_000_000, Usd::ZERO);
     for (name, value) in words.map(split) {
         match name {
             "in" => base.input = value.parse().ok(),
             "out" => base.output = value.parse().ok(),
             "unpriced" => priced = false,
+            "factor" => factor_ppm = (value.parse::<f64>().unwrap() * 1e6).round() as u32,
+            "fee" => per_request = value.parse().unwrap(),
             "q" => d.quality = Some(value.parse().unwrap()),
             "caps" => d.capabilities = caps(value),
             "region" => d.region = Some(value.into()),
@@ -88,8 +94,8 @@ pub(crate) fn deployment(line: &str) -> Deployment {
         base,
         long_context: Vec::new(),
         service_tiers: Vec::new(),
-        per_request: Usd::ZERO,
-        factor_ppm: 1_000_000,
+        per_request,
+        factor_ppm,
         version: "test".into(),
     });
     d
@@ -120,6 +126,7 @@ fn rule(compiled: &Compiled, name: &str, words: &[&str]) -> Rule {
             "deadline" => then.deadline_ms = Some(value.parse().unwrap()),
             "fallbacks" => then.fallbacks = list(value),
             "regions" => then.regions = list(value),
+            "sticky" => then.sticky = value.parse().ok(),
             other => panic!("{other} in rule {name}"),
         }
     }
@@ -139,6 +146,10 @@ fn model(compiled: &Compiled, words: &[&str]) -> Model {
             ("too_long", value) => model.context_fallbacks = list(value),
             ("filtered", value) => model.filter_fallbacks = list(value),
             ("rules", _) => model.rules = true,
+            ("sticky", value) => model.sticky = value.parse().ok(),
+            ("allow_models", value) => model.allow.models = list(value),
+            ("allow_providers", value) => model.allow.providers = list(value),
+            ("allow_regions", value) => model.allow.regions = list(value),
             ("auto", value) => (model.auto, model.auto_quality) = (true, value.parse().ok()),
             (id, _) => model.deployments.extend(ids(compiled, id)),
         }
@@ -146,22 +157,30 @@ fn model(compiled: &Compiled, words: &[&str]) -> Model {
     model
 }
 
-/// A configuration of these deployments and nothing else.
-fn bare(deployments: Vec<Deployment>) -> Compiled {
-    let provider = Provider {
-        name: "p".into(),
-        host: None,
+/// A configuration of these deployments and nothing else. Each provider is an instance of a host `name-host`.
+fn bare(mut deployments: Vec<Deployment>) -> Compiled {
+    let mut names: Vec<Arc<str>> = deployments.iter().map(|d| Arc::clone(&d.provider)).collect();
+    names.sort_unstable();
+    names.dedup();
+    for d in &mut deployments {
+        d.provider_idx = names.iter().position(|name| *name == d.provider).unwrap() as u16;
+    }
+    let provider = |name: &Arc<str>| Provider {
+        name: Arc::clone(name),
+        host: Some(format!("{name}-host").into()),
         dialect: DialectId::Anthropic,
         base_url: "".into(),
         keys: 1,
         simulated: false,
+        data_collection: None,
     };
     let selection =
         Selection { default_tier: None, quality: 0.0, usd_per_second: Usd::ZERO, near_equal_ppm: 0 };
     Compiled {
         config_hash: "c".into(),
         catalog_hash: "k".into(),
-        providers: vec![provider],
+        providers: names.iter().map(provider).collect(),
+        provider_names: names.iter().flat_map(|n| [Arc::clone(n), format!("{n}-host").into()]).collect(),
         deployments,
         models: std::collections::BTreeMap::new(),
         tiers: Vec::new(),
@@ -227,6 +246,11 @@ pub(crate) fn compiled(script: &str) -> Compiled {
                 all.reads |= made.reads;
                 all.rules.push(made);
             }
+            "private" => {
+                for provider in all.providers.iter_mut().filter(|p| words[1..].contains(&&*p.name)) {
+                    provider.data_collection = Some(DataCollection::Deny);
+                }
+            }
             "set" => words[1..].iter().for_each(|word| set(&mut all, word)),
             _ => {}
         }
@@ -271,11 +295,13 @@ pub(crate) fn input_on(words: &str, compiled: Option<&Compiled>) -> DecisionInpu
         n: 1,
         options: RequestOptions::default(),
         key_models: Vec::new(),
+        key_providers: Vec::new(),
         key_regions: Vec::new(),
         barred_dialects: Vec::new(),
         turn: 0,
         budget_left: None,
         board,
+        disabled: Vec::new(),
     };
     for word in words.split_whitespace() {
         if let (Some(compiled), Some((id, state))) = (compiled, word.split_once(':')) {
@@ -307,6 +333,9 @@ fn ask(input: &mut DecisionInput, (name, value): (&str, &str)) {
         "barred" => input.barred_dialects = vec![serde_json::from_value(value.into()).unwrap()],
         "budget" => input.budget_left = value.parse().ok(),
         "key" => input.key_models = list(value),
+        "session" => attributes.session_id = Some(value.to_owned()),
+        "stream" => attributes.stream = Some(true),
+        "key_providers" => input.key_providers = list(value),
         "key_regions" => input.key_regions = list(value),
         "tier" => options.tier = Some(value.to_owned()),
         "quality" => options.quality = value.parse().ok(),
@@ -317,6 +346,30 @@ fn ask(input: &mut DecisionInput, (name, value): (&str, &str)) {
         "fallbacks" => options.fallbacks = list(value),
         "allow_fallbacks" => options.allow_fallbacks = value.parse().ok(),
         "regions" => options.regions = list(value),
+        "allow_models" => options.allow.models = list(value),
+        "allow_providers" => options.allow.providers = list(value),
+        "allow_regions" => options.allow.regions = list(value),
+        _ => wish(&mut options.provider, (name, value)),
+    }
+}
+
+fn wish(provider: &mut ProviderWishes, (name, value): (&str, &str)) {
+    match name {
+        "order" => provider.order = list(value),
+        "only" => provider.only = list(value),
+        "ignore" => provider.ignore = list(value),
+        "order_only" => provider.allow_fallbacks = Some(false),
+        "sort" => provider.sort = serde_json::from_value(value.into()).ok(),
+        "collect" => provider.data_collection = serde_json::from_value(value.into()).ok(),
+        "max_price" => {
+            let mut parts = value.split('/');
+            let mut next = || parts.next().unwrap_or_default();
+            provider.max_price = Some(MaxPrice {
+                prompt: next().parse().ok(),
+                completion: next().parse().ok(),
+                request: next().parse().ok(),
+            });
+        }
         other => panic!("{other}"),
     }
 }
@@ -330,6 +383,7 @@ fn view(words: &str) -> DeploymentView {
             "back" => view.returns_in_ms = value.parse().unwrap(),
             "p95" => view.p95_total_ms = value.parse().unwrap(),
             "mean" => view.mean_total_ms = value.parse().unwrap(),
+            "first" => view.ewma_first_byte_ms = value.parse().unwrap(),
             "flying" => view.in_flight = value.parse().unwrap(),
             state => view.state = serde_json::from_value::<DeploymentState>(state.into()).unwrap(),
         }

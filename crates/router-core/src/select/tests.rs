@@ -1,5 +1,8 @@
 //! Tests of `decide`: scripts of a configuration and a request against the plan and the reasons expected.
 
+mod allowed;
+mod spreading;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -145,10 +148,13 @@ fn each_refusal_has_its_reason_and_what_exactly() {
                 "model=m needs=tools requires=vision,audio_in",
                 "; a/x capability_missing (audio_in); b/y capability_missing (vision, audio_in)",
             ),
-            ("model=m regions=eu", "a/x; b/y region_not_allowed (it runs in us)"),
+            (
+                "model=m regions=eu",
+                "a/x; b/y region_not_allowed (it runs in us, outside the request's regions)",
+            ),
             (
                 "model=m key_regions=us regions=eu",
-                "; a/x region_not_allowed (it runs in eu); b/y region_not_allowed (it runs in us)",
+                "; a/x region_not_allowed (it runs in eu, outside the key's regions); b/y region_not_allowed (it runs in us, outside the request's regions)",
             ),
             (
                 "model=m barred=anthropic",
@@ -156,7 +162,7 @@ fn each_refusal_has_its_reason_and_what_exactly() {
             ),
             ("model=m tokens=1150", "a/x b/y"),
             ("model=m tokens=1151", "b/y; a/x context_too_long (1151 input tokens, at most 1000)"),
-            ("model=m key=b/y", "b/y; a/x not_allowed"),
+            ("model=m key=b/y", "b/y; a/x not_allowed (not among the key's models)"),
         ],
     );
 }
@@ -365,9 +371,18 @@ fn what_a_key_may_use_is_a_hard_limit() {
                 "key=auto tokens=8 complexity=.9",
                 "c/best b/mid d/other; b/mid quality_not_reached (0.800, wanted 0.900)",
             ),
-            ("key=economy", "a/cheap; a/cheap below_quality (0.600, wanted 0.700); b/mid not_allowed"),
-            ("key=own tokens=8 complexity=.9", "c/best d/other; b/mid not_allowed"),
-            ("key=nothing", "; a/cheap not_allowed; b/mid not_allowed"),
+            (
+                "key=economy",
+                "a/cheap; a/cheap below_quality (0.600, wanted 0.700); b/mid not_allowed (not among the key's models)",
+            ),
+            (
+                "key=own tokens=8 complexity=.9",
+                "c/best d/other; b/mid not_allowed (not among the key's models)",
+            ),
+            (
+                "key=nothing",
+                "; a/cheap not_allowed (not among the key's models); b/mid not_allowed (not among the key's models)",
+            ),
         ],
     );
     let compiled = compiled(RULES);
@@ -507,9 +522,9 @@ prop_compose! {
         tokens in 0_u64..2_000, complexity in 0.0..=1.0_f64, max_tokens in 1_u64..6, seed: u64, turn: u64,
         wishes in prop::collection::vec(word(&["quality=.9", "quality=1", "latency=100", "max_cost=0.001", "tier=premium",
             "tier=economy", "fallbacks=own,a/cheap", "allow_fallbacks=false", "regions=eu", "requires=vision", "n=4",
-            "needs=tools", "budget=1", "key=economy", "key=own,auto", "images=2"]), 0..4),
+            "needs=tools", "budget=1", "session=s", "stream", "sort=price", "sort=latency", "order=d,B", "order=c order_only", "ignore=a", "key=economy", "key=own,auto", "images=2"]), 0..4),
         board in prop::collection::vec((word(&["a/cheap", "b/mid", "c/best", "d/other"]), word(&["open", "open,back=90",
-            "half_open", "half_open_busy", "ramp", "ramp_held", "suspect", "rate,back=5", "full,mean=70", "p95=900,mean=4294967295"])), 0..6),
+            "half_open", "half_open_busy", "ramp", "ramp_held", "suspect", "rate,back=5", "full,mean=70", "first=30,flying=2,mean=90", "p95=900,mean=4294967295"])), 0..6),
     ) -> String {
         let board: String = board.iter().map(|(id, state)| format!(" {id}:{state}")).collect();
         format!("{model} tokens={tokens} complexity={complexity} max_tokens={max_tokens} seed={seed} turn={turn} {}{board}", wishes.join(" "))
@@ -518,7 +533,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn every_decision_is_consistent_and_keeps_to_its_set(words in request(), near in 0_u32..2_000_000, by in word(&["cheapest", "weighted", "round_robin", "priority"])) {
+    fn every_decision_is_consistent_and_keeps_to_its_set(words in request(), near in 0_u32..2_000_000, by in word(&["cheapest", "weighted", "round_robin", "priority", "least_busy", "lowest_latency"])) {
         let mut compiled = compiled(RULES);
         compiled.selection.near_equal_ppm = near;
         for model in compiled.models.values_mut() {

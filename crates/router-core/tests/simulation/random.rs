@@ -28,6 +28,7 @@ fn deployment(rng: &mut fastrand::Rng) -> (Limits, Upstream) {
         rpm: rng.bool().then(|| rng.u64(5..600)),
         tpm: rng.bool().then(|| rng.u64(1_000..200_000)),
         concurrency: rng.bool().then(|| rng.u32(1..40)),
+        queue: rng.bool().then(|| rng.u32(0..20)),
     };
     // From steady to flapping every second.
     let period = Duration::from_millis(rng.u64(1_000..60_000));

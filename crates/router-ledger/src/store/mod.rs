@@ -37,10 +37,19 @@ pub(crate) trait Backend: std::fmt::Debug + Send + Sync + 'static {
     /// Begins one that only reads: what is written meanwhile is in all of its answers or in none.
     fn read(&self) -> impl Future<Output = Result<Self::Tx, sqlx::Error>> + Send;
 
-    /// Where its work is to be done; most have no opinion.
-    fn place<'a, T: 'a>(&'a self, answer: Answer<'a, T>) -> Answer<'a, T> {
+    /// Sees to it that an answer comes: where it is worked out, and how long that may take.
+    fn place<'a, T: 'a>(&'a self, answer: Answer<'a, T>, _length: Length) -> Answer<'a, T> {
         answer
     }
+}
+
+/// How long an answer may well take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// A few rows, or a batch.
+    Short,
+    /// A look at every row of a window.
+    Long,
 }
 
 /// A ledger in a database.
@@ -57,7 +66,24 @@ impl<B: Backend> Store<B> {
         doing: &'static str,
         question: impl Future<Output = Answered<T>> + Send + 'a,
     ) -> Answer<'a, T> {
-        self.0.place(Box::pin(async move { question.await.map_err(|e| Error::database(doing, e)) }))
+        self.place(Length::Short, async move { question.await.map_err(|e| Error::database(doing, e)) })
+    }
+
+    /// The same, for a question about many rows.
+    fn look<'a, T: Send + 'a>(
+        &'a self,
+        question: impl Future<Output = Answered<T>> + Send + 'a,
+    ) -> Answer<'a, T> {
+        let question = async move { question.await.map_err(|e| Error::database("read the ledger", e)) };
+        self.place(Length::Long, question)
+    }
+
+    fn place<'a, T: Send + 'a>(
+        &'a self,
+        length: Length,
+        answer: impl Future<Output = Result<T, Error>> + Send + 'a,
+    ) -> Answer<'a, T> {
+        self.0.place(Box::pin(answer), length)
     }
 
     async fn known(&self, name: &str) -> Answered<Attached> {
@@ -147,19 +173,19 @@ impl<B: Backend> Ledger for Store<B> {
     }
 
     fn report<'a>(&'a self, query: &'a ReportQuery) -> Answer<'a, Report> {
-        self.ask("report from the ledger", report::report(&self.0, query))
+        self.look(report::report(&self.0, query))
     }
 
     fn deployment_stats(&self, since: Timestamp) -> Answer<'_, Vec<DeploymentStats>> {
-        self.ask("read the ledger", read::deployment_stats(&self.0, since))
+        self.look(read::deployment_stats(&self.0, since))
     }
 
     fn attempts(&self, since: Timestamp, limit: u32, after: Option<Cursor>) -> Answer<'_, Vec<AttemptRow>> {
-        self.ask("read the ledger", read::attempts(&self.0, since, limit, after))
+        self.look(read::attempts(&self.0, since, limit, after))
     }
 
     fn total_cost(&self, since: Timestamp) -> Answer<'_, Usd> {
-        self.ask("read the ledger", read::total_cost(&self.0, since))
+        self.look(read::total_cost(&self.0, since))
     }
 
     fn draw<'a>(&'a self, instance: InstanceId, budget: &'a BudgetUse, ask: Draw) -> Answer<'a, Usd> {
@@ -187,11 +213,11 @@ impl<B: Backend> Ledger for Store<B> {
     }
 
     fn create_key<'a>(&'a self, key: &'a NewKey) -> Answer<'a, KeyRow> {
-        self.0.place(Box::pin(keys::create(&self.0, key)))
+        self.place(Length::Short, keys::create(&self.0, key))
     }
 
     fn update_key<'a>(&'a self, id: &'a str, change: &'a KeyChange) -> Answer<'a, Option<KeyRow>> {
-        self.0.place(Box::pin(keys::update(&self.0, id, change)))
+        self.place(Length::Short, keys::update(&self.0, id, change))
     }
 
     fn rotate_key<'a>(
@@ -200,11 +226,11 @@ impl<B: Backend> Ledger for Store<B> {
         new_sha256: [u8; 32],
         old_valid_until: Timestamp,
     ) -> Answer<'a, KeyRow> {
-        self.0.place(Box::pin(keys::rotate(&self.0, id, new_sha256, old_valid_until)))
+        self.place(Length::Short, keys::rotate(&self.0, id, new_sha256, old_valid_until))
     }
 
     fn revoke_key<'a>(&'a self, id: &'a str, at: Timestamp) -> Answer<'a, ()> {
-        self.0.place(Box::pin(keys::revoke(&self.0, id, at)))
+        self.place(Length::Short, keys::revoke(&self.0, id, at))
     }
 
     fn put_state<'a>(&'a self, kind: &'a str, id: &'a str, value: &'a str, at: Timestamp) -> Answer<'a, ()> {

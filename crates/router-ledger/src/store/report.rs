@@ -46,11 +46,13 @@ async fn sums<T: Tx>(tx: &mut T, since: Timestamp, by: &[By]) -> Answered<Sums> 
     }
     for row in rows(tx, ask.percentiles("r.ended_at - r.at"), since).await? {
         let mut cells = row.cells();
-        requests.entry(group(&mut cells, by)?).or_default().latency_ms = percentiles(&mut cells, 1_000.0)?;
+        let group = group(&mut cells, by)?;
+        requests.entry(group).or_default().latency_ms = percentiles(&mut cells, 1_000.0)?;
     }
     for row in rows(tx, ask.percentiles("r.first_byte_ms"), since).await? {
         let mut cells = row.cells();
-        requests.entry(group(&mut cells, by)?).or_default().first_byte_ms = percentiles(&mut cells, 1.0)?;
+        let group = group(&mut cells, by)?;
+        requests.entry(group).or_default().first_byte_ms = percentiles(&mut cells, 1.0)?;
     }
     Ok((attempts, requests))
 }
@@ -116,7 +118,8 @@ impl Ask<'_> {
         }
     }
 
-    fn from_requests(&self) -> String {
+    /// Where requests are counted from.
+    fn requested(&self) -> String {
         let tags = "(SELECT a.tags FROM attempts a WHERE a.request = r.request LIMIT 1)";
         format!("FROM requests r{} WHERE r.request >= $1 AND r.at >= $2", self.with_tags(tags))
     }
@@ -143,7 +146,7 @@ impl Ask<'_> {
              count(CASE WHEN r.outcome = 'success' AND NOT r.simulated THEN 1 END), {} {}{group_by}",
             sum("CASE WHEN r.outcome = 'success' AND NOT r.simulated \
                  THEN r.reference_cost_nanousd - r.cost_nanousd END"),
-            self.from_requests()
+            self.requested()
         )
     }
 
@@ -158,7 +161,7 @@ impl Ask<'_> {
                         count(*) OVER ({partition}) AS n FROM kept) \
              SELECT {names}max(CASE WHEN place = (n * 50 + 99) / 100 THEN v END), \
                     max(CASE WHEN place = (n * 95 + 99) / 100 THEN v END) FROM ranked{group_by}",
-            self.from_requests()
+            self.requested()
         )
     }
 }

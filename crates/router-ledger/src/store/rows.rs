@@ -127,7 +127,7 @@ pub(super) fn bind_rare(args: &mut impl Args, usage: &Usage) -> Bound {
     all(args, rare(usage).map(whole))
 }
 
-pub(super) fn bind_request(args: &mut impl Args, request: &RequestRecord) -> Bound {
+fn bind_request(args: &mut impl Args, request: &RequestRecord) -> Bound {
     args.put((&id(request.request)).into())?;
     all(args, [micros(request.at), micros(request.ended)])?;
     args.put((&request.model).into())?;
@@ -136,7 +136,19 @@ pub(super) fn bind_request(args: &mut impl Args, request: &RequestRecord) -> Bou
     all(args, [i64::from(request.attempts), request.cost.nano(), request.reference_cost.nano()])?;
     args.put(request.first_byte_ms.map(i64::from).into())?;
     args.put(i64::from(request.overhead_us).into())?;
-    args.put(request.simulated.into())?;
+    args.put(request.simulated.into())
+}
+
+pub(super) fn bind_answered(
+    args: &mut impl Args,
+    (request, provider): &(&RequestRecord, Option<&Arc<str>>),
+) -> Bound {
+    bind_request(args, request)?;
+    args.put(Arg::Shared(*provider))
+}
+
+pub(super) fn bind_late(args: &mut impl Args, request: &&RequestRecord) -> Bound {
+    bind_request(args, request)?;
     // For its provider.
     args.put((&id(request.request)).into())?;
     args.put((&request.deployment).into())

@@ -156,6 +156,8 @@ pub(crate) struct Inserts {
     pub(crate) close_rare: Texts,
     /// A request that ended.
     pub(crate) request: Texts,
+    /// The same, whose provider is in the ledger.
+    pub(crate) request_late: Texts,
     /// What a process has spent of a budget.
     pub(crate) spent: Texts,
     /// The budgets of attempts still open, by request.
@@ -178,9 +180,12 @@ impl Inserts {
             columns.extend([("ceiling_nanousd", "0"), ("simulated", "false")]);
             attempts(&columns, &[&CLOSE, rare])
         };
-        let mut requests = bound(&[&REQUEST]);
-        requests.push(("provider", ANSWERED_BY));
-        let request = excluded(&[REQUEST.get(1..).unwrap_or_default(), &["provider"]]);
+        let request = |provider| {
+            let mut columns = bound(&[&REQUEST]);
+            columns.push(("provider", provider));
+            let updated = excluded(&[REQUEST.get(1..).unwrap_or_default(), &["provider"]]);
+            inserts(flavor, "requests", &columns, ("request", &updated))
+        };
         let spent = [("budget", "?"), ("start", "?"), ("instance", "?"), ("drawn", "0"), ("spent", "?")];
         let add = format!("spent = {}", sum("allotments.spent", "excluded.spent"));
         Self {
@@ -189,7 +194,8 @@ impl Inserts {
             whole_rare: whole(&RARE),
             close: close(&[]),
             close_rare: close(&RARE),
-            request: inserts(flavor, "requests", &requests, ("request", &request)),
+            request: request("?"),
+            request_late: request(ANSWERED_BY),
             spent: inserts(flavor, "allotments", &spent, ("budget, start, instance", &add)),
             open_budgets: open_budgets(flavor),
         }

@@ -41,7 +41,15 @@ pub(super) async fn write<T: Tx>(tx: &mut T, batch: &Batch) -> Answered<()> {
         rows::bind_rare(args, &row.1.usage)
     })
     .await?;
-    insert(tx, &texts.request, &batch.requests, rows::bind_request).await?;
+    let (mut request, mut request_late) = (Vec::new(), Vec::new());
+    for row in &batch.requests {
+        match batch.provider(row) {
+            None if row.deployment.is_some() => request_late.push(row),
+            provider => request.push((row, provider)),
+        }
+    }
+    insert(tx, &texts.request, &request, rows::bind_answered).await?;
+    insert(tx, &texts.request_late, &request_late, rows::bind_late).await?;
     let spent: Vec<_> = spent.iter().collect();
     insert(tx, &texts.spent, &spent, rows::bind_spent).await
 }

@@ -1,5 +1,7 @@
 //! One set of tests for every backend.
 
+mod budgets;
+mod keys;
 mod records;
 
 use std::sync::Arc;
@@ -13,23 +15,83 @@ use router_core::time::Timestamp;
 
 use crate::{Batch, By, InstanceId, Ledger, Position, Report, ReportQuery};
 
-/// A fresh ledger of one backend.
+/// Fresh databases of one backend.
 pub(crate) trait Fresh {
-    async fn fresh(&self) -> Arc<dyn Ledger>;
+    /// A new database, and `n` ledgers on it, as `n` processes would have.
+    async fn fresh(&mut self, n: usize) -> Vec<Arc<dyn Ledger>>;
+
+    async fn one(&mut self) -> Arc<dyn Ledger> {
+        self.fresh(1).await.remove(0)
+    }
 }
 
-/// Every test, each on a fresh ledger.
-pub(crate) async fn run(backend: &impl Fresh) {
-    rows_come_back_as_they_were(&*backend.fresh().await).await;
-    applying_again_changes_nothing(&*backend.fresh().await).await;
-    positions_are_found_again(&*backend.fresh().await).await;
-    the_dead_are_booked_once(&*backend.fresh().await).await;
-    a_close_without_its_open_counts(&*backend.fresh().await).await;
-    lists_go_on_after_a_cursor(&*backend.fresh().await).await;
-    reports_add_up(&*backend.fresh().await).await;
-    reports_tell_groups_apart(&*backend.fresh().await).await;
-    simulated_money_is_kept_apart(&*backend.fresh().await).await;
-    deployments_are_measured(&*backend.fresh().await).await;
+/// Ledgers of several processes on one database.
+pub(crate) async fn connected(url: &str, n: usize) -> Vec<Arc<dyn Ledger>> {
+    let mut ledgers = Vec::new();
+    for _ in 0..n {
+        ledgers.push(crate::connect(url).await.unwrap());
+    }
+    ledgers
+}
+
+/// Every test, each on a fresh database.
+pub(crate) async fn run(backend: &mut impl Fresh) {
+    rows_come_back_as_they_were(&*backend.one().await).await;
+    applying_again_changes_nothing(&*backend.one().await).await;
+    positions_are_found_again(&*backend.one().await).await;
+    the_dead_are_booked_once(&*backend.one().await).await;
+    a_close_without_its_open_counts(&*backend.one().await).await;
+    what_is_there_twice_counts_once(&*backend.one().await).await;
+    texts_of_any_kind_are_taken(&*backend.one().await).await;
+    lists_go_on_after_a_cursor(&*backend.one().await).await;
+    reports_add_up(&*backend.one().await).await;
+    reports_tell_groups_apart(&*backend.one().await).await;
+    simulated_money_is_kept_apart(&*backend.one().await).await;
+    deployments_are_measured(&*backend.one().await).await;
+    budgets::run(backend).await;
+    keys::run(backend).await;
+    states_are_remembered(&*backend.one().await).await;
+}
+
+async fn states_are_remembered(ledger: &dyn Ledger) {
+    ledger.put_state("control", "p/b", "off", second(1)).await.unwrap();
+    ledger.put_state("control", "p/a", "off", second(2)).await.unwrap();
+    ledger.put_state("health", "p/a", "{}", second(3)).await.unwrap();
+    ledger.put_state("control", "p/b", "drain", second(4)).await.unwrap();
+    let state = |id: &str, value: &str, at| (id.to_owned(), value.to_owned(), second(at));
+    assert_eq!(ledger.states("control").await.unwrap(), [state("p/a", "off", 2), state("p/b", "drain", 4)]);
+    ledger.delete_state("control", "p/a").await.unwrap();
+    ledger.delete_state("control", "p/c").await.unwrap();
+    assert_eq!(ledger.states("control").await.unwrap(), [state("p/b", "drain", 4)]);
+    assert_eq!(ledger.states("health").await.unwrap(), [state("p/a", "{}", 3)]);
+    assert_eq!(ledger.states("none").await.unwrap(), []);
+}
+
+async fn what_is_there_twice_counts_once(ledger: &dyn Ledger) {
+    let process = instance(ledger, "a").await;
+    let twice = [open(1, 1), open(1, 1), close(1, 1, Outcome::Success, 5), close(1, 1, Outcome::Success, 5)];
+    write(ledger, process, twice.into_iter().chain([request(1, 5, "success"), request(1, 5, "success")]))
+        .await;
+    write(ledger, process, [close(2, 1, Outcome::Success, 7), close(2, 1, Outcome::Success, 7)]).await;
+    assert_eq!(rows(ledger).await, [(1, 1, "success", 5), (2, 1, "success", 7)]);
+    assert_eq!(report(ledger, &[]).await.total.requests, 1);
+}
+
+async fn texts_of_any_kind_are_taken(ledger: &dyn Ledger) {
+    let process = instance(ledger, "it's \"a\"").await;
+    let odd = OpenRecord {
+        model: "nul \0 \u{1f600} '; DROP TABLE attempts".into(),
+        tags: vec!["nul \0".into()],
+        ..open_record(1, 1)
+    };
+    let LedgerRecord::Request(ended) = request(1, 5, "success") else { unreachable!() };
+    let ended = RequestRecord { client_request_id: Some("\0".into()), ..ended };
+    let records = [LedgerRecord::Open(odd), close(1, 1, Outcome::Success, 5), LedgerRecord::Request(ended)];
+    write(ledger, process, records).await;
+    let model = ledger.attempts(Timestamp::ZERO, 1, None).await.unwrap()[0].open.model.clone();
+    assert!(model.ends_with("'; DROP TABLE attempts"), "{model}");
+    let rows = report(ledger, &[By::Tag]).await.rows.unwrap();
+    assert_eq!(rows[0].group["tag"].as_deref(), Some("nul \u{fffd}"));
 }
 
 async fn write(ledger: &dyn Ledger, instance: InstanceId, records: impl IntoIterator<Item = LedgerRecord>) {

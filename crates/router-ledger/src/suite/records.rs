@@ -33,6 +33,11 @@ pub(crate) fn open_record(id: u128, attempt: u32) -> OpenRecord {
     }
 }
 
+/// A budget in the period that began at second 100.
+pub(crate) fn budget(name: &str) -> BudgetUse {
+    BudgetUse { budget: name.into(), start: second(100) }
+}
+
 /// An attempt's end: 100 ms after its beginning, 10 tokens in, 5 out.
 pub(crate) fn close(id: u128, attempt: u32, outcome: Outcome, nano: i64) -> LedgerRecord {
     LedgerRecord::Close(CloseRecord {

@@ -3,14 +3,14 @@
 mod worker;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
 use crate::error::{Error, ErrorKind};
-use crate::ledger::Ledger;
+use crate::ledger::{InstanceId, Ledger};
 use crate::spool::Spool;
 
 /// The thread that empties the spool into the ledger, and books what dead processes left.
@@ -57,7 +57,9 @@ struct Shared {
     stop: AtomicBool,
     /// End at once.
     abort: AtomicBool,
-    failing: Mutex<Option<String>>,
+    failing: watch::Sender<Option<String>>,
+    /// This process, once the ledger has said its number.
+    instance: OnceLock<InstanceId>,
     adopting: AtomicU32,
     left_alone: AtomicU32,
     records: AtomicU64,
@@ -75,7 +77,8 @@ impl Shared {
             answered: watch::Sender::new(0),
             stop: AtomicBool::new(false),
             abort: AtomicBool::new(false),
-            failing: Mutex::default(),
+            failing: watch::Sender::default(),
+            instance: OnceLock::new(),
             // Until the worker has looked, there may be something to adopt.
             adopting: AtomicU32::new(1),
             left_alone: AtomicU32::new(0),
@@ -160,12 +163,24 @@ impl Writer {
 pub struct WriterWatch(Arc<Shared>);
 
 impl WriterWatch {
+    /// The ledger's number of this process; `None` until the ledger has been reached for the first time.
+    pub fn instance(&self) -> Option<InstanceId> {
+        self.0.instance.get().copied()
+    }
+
+    /// Waits until the ledger could not be reached.
+    #[cfg(test)]
+    pub(crate) async fn failed(&self) {
+        // The sender lives as long as we do.
+        let _ = self.0.failing.subscribe().wait_for(Option::is_some).await;
+    }
+
     /// How the writer is doing.
     pub fn status(&self) -> WriterStatus {
         let shared = &*self.0;
         WriterStatus {
             running: shared.answered.borrow().ne(&u64::MAX),
-            failing: shared.failing.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            failing: shared.failing.borrow().clone(),
             spool_bytes: shared.spool.bytes(),
             adopting: shared.adopting.load(Ordering::Relaxed),
             records: shared.records.load(Ordering::Relaxed),

@@ -10,17 +10,17 @@ use proptest::prelude::*;
 use router_core::attempt::Outcome;
 use router_core::budget::BudgetUse;
 use router_core::money::Usd;
-use router_core::record::LedgerRecord;
+use router_core::record::{LedgerRecord, OpenRecord};
 use router_core::time::Timestamp;
 
 use super::worker::{Aborted, Next, Worker};
 use super::{Shared, Writer};
 use crate::spool::list;
-use crate::suite::{close, open, request, rows};
+use crate::suite::{budget, close, open, open_record, request, rows};
 use crate::{
     Answer, Attached, AttemptRow, Batch, BudgetFigures, Cursor, DeploymentStats, Draw, Error, ErrorKind,
     InstanceId, KeyChange, KeyRow, Ledger, NewKey, Report, ReportQuery, Segment, Spool, SpoolOptions,
-    connect,
+    connect, connect_lazily,
 };
 
 const NEVER: u8 = 0;
@@ -130,6 +130,11 @@ impl Ledger for Faulty {
     }
 }
 
+/// An attempt's beginning that counts on a budget.
+fn counted(id: u128) -> LedgerRecord {
+    LedgerRecord::Open(OpenRecord { budgets: vec![budget("team")], ..open_record(id, 1) })
+}
+
 /// A process: dropping it is its death.
 struct Process {
     spool: Spool,
@@ -212,7 +217,7 @@ impl Machine {
     fn open(&mut self, process: &mut Process) {
         let id = self.next;
         self.next += 1;
-        self.append(process, id, &open(id, 1));
+        self.append(process, id, &counted(id));
         self.expected.insert(id, LOST);
         process.running.push(id);
     }
@@ -247,6 +252,8 @@ impl Machine {
         assert_eq!(seen, expected);
         let sum: i64 = self.expected.values().map(|(_, nano)| nano).sum();
         assert_eq!(self.ledger.total_cost(Timestamp::ZERO).await.unwrap().nano(), sum);
+        let figures = self.ledger.budget_figures(&[budget("team")]).await.unwrap();
+        assert_eq!(figures[0].settled.nano(), sum, "spent exactly once");
     }
 }
 
@@ -262,7 +269,7 @@ async fn live_through(steps: Vec<Step>) {
     // Another process lives all the while, with an attempt running that must never be booked.
     let mut other = machine.start().await;
     let theirs = 1_000_000;
-    machine.append(&other, theirs, &open(theirs, 1));
+    machine.append(&other, theirs, &counted(theirs));
     other.work().await.unwrap();
     machine.expected.insert(theirs, ("open", 0));
     let mut process = machine.start().await;
@@ -373,7 +380,7 @@ async fn a_ledger_that_fails_is_asked_again_and_nothing_is_lost() {
         // As a flush does; so the pause before the next try is none.
         process.shared.wake.notify_one();
         process.work().await.unwrap();
-        assert_eq!(*process.shared.failing.lock().unwrap(), None);
+        assert_eq!(*process.shared.failing.borrow(), None);
         machine.check().await;
     }
 }
@@ -404,6 +411,28 @@ async fn the_thread_flushes_stops_and_leaves_nothing_behind() {
     assert_eq!(rows(&*ledger).await[2], (3, 1, "lost", 5_000_000_000));
     let left: Vec<_> = std::fs::read_dir(root.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, [".lock"]);
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_not_there_yet_is_opened_when_it_comes() {
+    let root = tempfile::tempdir().unwrap();
+    let later = root.path().join("later");
+    let url = format!("sqlite://{}/router.db", later.display());
+    let ledger = connect_lazily(&url).unwrap();
+    let spool = Spool::open(&root.path().join("spool"), "me", SpoolOptions::default()).unwrap();
+    let segment = spool.segment(0).unwrap();
+    let writer = Writer::start(&spool, ledger.clone()).unwrap();
+    segment.append(&counted(1)).unwrap();
+    segment.append(&close(1, 1, Outcome::Success, 3)).unwrap();
+    writer.watch().failed().await;
+    assert_eq!(writer.watch().instance(), None);
+    assert!(writer.status().failing.unwrap().contains("later/router.db"));
+    std::fs::create_dir(&later).unwrap();
+    writer.flush().await;
+    assert_eq!(rows(&*ledger).await, [(1, 1, "success", 3)]);
+    assert_eq!(writer.watch().instance(), Some(ledger.attach("me").await.unwrap().id));
+    assert_eq!(connect_lazily("mysql://x").unwrap_err().kind(), ErrorKind::Url);
+    writer.stop(Duration::from_secs(60)).await.unwrap();
 }
 
 #[tokio::test]

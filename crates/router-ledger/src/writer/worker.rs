@@ -4,8 +4,8 @@
 //! deleted after the positions that pass them, a directory after its process is finished in the ledger.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::Shared;
@@ -79,6 +79,7 @@ struct Dead {
 impl Worker {
     pub(super) async fn start(shared: Arc<Shared>, ledger: Arc<dyn Ledger>) -> Result<Self, Aborted> {
         let instance = retry(&shared, || ledger.attach(shared.spool.instance())).await?.id;
+        let instance = *shared.instance.get_or_init(|| instance);
         let mut worker = Self {
             shared,
             ledger,
@@ -333,13 +334,15 @@ async fn retry<'a, T>(shared: &Shared, ask: impl Fn() -> Answer<'a, T>) -> Resul
 
 /// Keeps the state the status shows. The ledger's going and its coming back are said once each.
 fn note(shared: &Shared, error: Option<&Error>) {
-    let mut failing = shared.failing.lock().unwrap_or_else(PoisonError::into_inner);
-    match (error, failing.is_some()) {
+    let failing = shared.failing.borrow().is_some();
+    match (error, failing) {
         (Some(error), false) => {
             tracing::error!(%error, "the ledger cannot be reached; the spool keeps what is recorded");
         }
         (None, true) => tracing::info!("the ledger is back"),
         _ => {}
     }
-    *failing = error.map(ToString::to_string);
+    if failing || error.is_some() {
+        shared.failing.send_replace(error.map(ToString::to_string));
+    }
 }

@@ -89,6 +89,8 @@ struct Rule {
     /// When the model last wrote something.
     progress: Instant,
     whole_since: Option<Instant>,
+    /// When the last byte came.
+    heard_at: Instant,
     /// Until when what is waited for.
     due: (Instant, Awaited),
 }
@@ -100,11 +102,13 @@ impl Rule {
             show_by: started + limits.show.max(limits.first_byte),
             progress: started,
             whole_since: None,
+            heard_at: started,
             due: (started + limits.first_byte, Awaited::FirstByte),
         }
     }
 
     fn heard(&mut self, what: Heard, now: Instant) {
+        self.heard_at = now;
         if what.progress {
             self.progress = now;
         }
@@ -120,9 +124,10 @@ impl Rule {
         self.due = if bound.0 < idle.0 { bound } else { idle };
     }
 
-    /// Somebody reads again: silence that nobody listened to, because the client was slow, is none.
+    /// Somebody reads again: silence that nobody listened to, because the client was slow, is none. Time that was over when
+    /// the last byte came was over for somebody who listened: a trickle gets no more of it.
     fn listen(&mut self, now: Instant) {
-        if now >= self.due.0 {
+        if now >= self.due.0 && self.heard_at < self.due.0 {
             self.progress = now;
             self.due = (now + self.idle, Awaited::Byte);
         }
@@ -191,7 +196,7 @@ mod tests {
     use super::*;
 
     /// A script of what is heard and when, in seconds: `.` a ping, `v` something visible, `w` something written unseen,
-    /// `e` why the answer ended; `|` somebody reads again after a while. First byte within 30 s, idle 60 s, shown within 600.
+    /// `e` why the answer ended; `|` somebody reads again after a while; `!` a ping just after the time is over. First byte within 30 s, idle 60 s, shown within 600.
     #[track_caller]
     fn check(script: &[(u64, char)], expected: (u64, Awaited)) {
         let secs = Duration::from_secs;
@@ -213,7 +218,7 @@ mod tests {
             match what {
                 '|' => rule.listen(now),
                 _ => {
-                    assert!(rule.due.0 > now, "cut before {what} at {at}");
+                    assert_eq!(rule.due.0 <= now, *what == '!', "{what} at {at}");
                     rule.heard(heard, now);
                 }
             }
@@ -234,6 +239,9 @@ mod tests {
         let trickle: Vec<_> = [(5, 'v')].into_iter().chain((1..18).map(|n| (5 + n * 10, '.'))).collect();
         check(&trickle[..10], (155, Awaited::Byte));
         check(&trickle, (185, Awaited::More));
+        // ... whenever the last of them comes.
+        let late: Vec<_> = trickle.iter().copied().chain([(185, '!'), (185, '|')]).collect();
+        check(&late, (185, Awaited::More));
         // What the model writes is progress, seen or not.
         check(&[(5, 'v'), (60, '.'), (115, 'w'), (170, '.')], (230, Awaited::Byte));
         // The end is not waited for long, whatever else comes.

@@ -1,10 +1,14 @@
 //! The admin listener: metrics, what is in force, reports, reload. Its own address and its own key.
 
+pub(crate) mod deployments;
+mod keys;
+
 use std::convert::Infallible;
 use std::net::TcpListener as StdListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
@@ -12,6 +16,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use router_core::config::Secret;
+use router_core::health::Subject;
 use router_ledger::{By, Ledger, ReportQuery};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -23,25 +28,36 @@ use crate::cli::span;
 use crate::control::Control;
 use crate::error::ApiError;
 use crate::ingress::only_local;
+use crate::keys::Changes;
 use crate::respond;
+use crate::rotation::Rotation;
 use crate::stream::Body;
 
 /// A request's headers must be complete by then.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections served at once: scrapers and people.
 const MAX_CONNECTIONS: usize = 64;
+/// Longest body of an order.
+const MAX_BODY: usize = 64 * 1024;
 
 /// The admin service.
 pub(crate) struct Admin {
     control: Arc<Control>,
     key: Option<Secret>,
     ledger: Arc<dyn Ledger>,
+    rotation: Arc<Rotation>,
+    changes: Changes,
 }
 
 impl Admin {
     /// For this server.
-    pub(crate) fn new(control: Arc<Control>, key: Option<Secret>, ledger: Arc<dyn Ledger>) -> Self {
-        Self { control, key, ledger }
+    pub(crate) fn new(
+        control: Arc<Control>,
+        key: Option<Secret>,
+        ledger: Arc<dyn Ledger>,
+        (rotation, changes): (Arc<Rotation>, Changes),
+    ) -> Self {
+        Self { control, key, ledger, rotation, changes }
     }
 
     /// Its key, compared in constant time; without one only loopback is listened on, and neither a
@@ -62,7 +78,14 @@ impl Admin {
         if path == "/healthz" {
             return Ok(respond::json(StatusCode::OK, r#"{"status":"ok"}"#));
         }
+        if path == "/readyz" {
+            let shared = &self.control.shared;
+            return Ok(respond::ready(shared, &shared.engine.load_full()));
+        }
         self.may(&request)?;
+        if path == keys::PATH || path.strip_prefix(keys::PATH).is_some_and(|rest| rest.starts_with('/')) {
+            return keys::answer(self, request).await;
+        }
         match (request.method(), path.as_str()) {
             (&Method::GET, "/metrics") => Ok(self.metrics()),
             (&Method::GET, "/admin/v1/config") => Ok(self.config()),
@@ -71,10 +94,15 @@ impl Admin {
                 self.report(request.uri().query().unwrap_or_default()).await
             }
             (&Method::POST, "/admin/v1/reload") => self.reload(),
-            _ => Err(ApiError::new(
-                "not_found",
-                "served: GET /metrics, /healthz, /admin/v1/{config,deployments,report}, POST /admin/v1/reload",
-            )),
+            (&Method::POST, path) if order_of(path).is_some() => {
+                let Some(target) = order_of(path) else { return Err(unserved()) };
+                let body = Limited::new(request.into_body(), MAX_BODY).collect();
+                let body = tokio::time::timeout(HEADER_TIMEOUT, body).await;
+                let unread = |e: String| ApiError::new("invalid_request", format!("body: {e}"));
+                let body = body.map_err(|e| unread(e.to_string()))?.map_err(|e| unread(e.to_string()))?;
+                self.order(target, body.to_bytes()).await
+            }
+            _ => Err(unserved()),
         }
     }
 
@@ -104,24 +132,6 @@ impl Admin {
             "tiers": engine.compiled.named_tiers().map(|t| &*t.name).collect::<Vec<_>>(),
         });
         respond::json(StatusCode::OK, text.to_string())
-    }
-
-    fn deployments(&self) -> Response<Body> {
-        let shared = &self.control.shared;
-        let engine = shared.engine.load_full();
-        let now = shared.clock.now();
-        let rows = engine.compiled.deployments.iter().zip(&engine.slots).map(|(d, slot)| {
-            let health = slot.snapshot(now);
-            json!({
-                "id": &*d.id, "provider": &*d.provider, "model": &*d.model, "upstream_model": &*d.upstream_model,
-                "region": d.region, "simulated": d.simulated, "capabilities": d.capabilities,
-                "breaker": health.breaker.name(), "suspect": health.suspect, "in_flight": health.in_flight,
-                "window_requests": health.window_requests, "window_failures": health.window_failures,
-                "p95_total_ms": health.p95_total_ms, "p95_first_byte_ms": health.p95_first_byte_ms,
-            })
-        });
-        let rows: Vec<_> = rows.collect();
-        respond::json(StatusCode::OK, json!({ "deployments": rows }).to_string())
     }
 
     async fn report(&self, query: &str) -> Result<Response<Body>, ApiError> {
@@ -177,6 +187,20 @@ pub(crate) async fn serve(admin: Admin, sockets: Vec<StdListener>, mut stop: wat
             drop(place);
         });
     }
+}
+
+/// The order a path stands for.
+fn order_of(path: &str) -> Option<(Subject, &str)> {
+    deployments::target(path.strip_prefix("/admin/v1/")?)
+}
+
+fn unserved() -> ApiError {
+    ApiError::new(
+        "not_found",
+        "served: GET /metrics, /healthz, /readyz, /admin/v1/{config,deployments,keys,report}, POST \
+         /admin/v1/{keys,reload}, /admin/v1/{deployments,providers}/{id}/{disable,enable,drain,reset}, PATCH and \
+         DELETE /admin/v1/keys/{id}",
+    )
 }
 
 fn refused(error: &ApiError) -> Response<Body> {

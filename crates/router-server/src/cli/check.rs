@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::{ConfigArgument, GOOD, NO, line};
-use crate::config::{Source, load};
+use crate::config::{Loaded, Source, Unusable, load};
+use crate::control::keys_where_needed;
+use crate::running::ledger_url;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -16,7 +18,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<u8> {
     let source = Source::find(arguments.config.config);
-    let loaded = match load(&source) {
+    let loaded = match load(&source).and_then(|loaded| with_keys(&source, loaded)) {
         Ok(loaded) => loaded,
         Err(unusable) => {
             if arguments.json {
@@ -70,4 +72,19 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<u8> {
         line(&format!("note: {note}"));
     }
     Ok(GOOD)
+}
+
+/// On an address others can connect to, the keys may all be in the ledger: it is asked only then.
+fn with_keys(source: &Source, loaded: Loaded) -> Result<Loaded, Unusable> {
+    let listen = loaded.checked.server.listen;
+    if keys_where_needed(&loaded.checked, listen, false).is_ok() {
+        return Ok(loaded);
+    }
+    let url = ledger_url(&loaded);
+    let versions =
+        super::block_on(async { router_ledger::connect_existing(&url).await?.keys_version().await });
+    let any = matches!(versions, Ok(Ok(version)) if version > 0);
+    keys_where_needed(&loaded.checked, listen, any)
+        .map_err(|problem| Unusable { source: source.clone(), problems: vec![problem] })?;
+    Ok(loaded)
 }

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use router_core::health::Controls;
 use router_core::record::RequestId;
-use router_core::select::DeploymentView;
+use router_core::select::{DeploymentState, DeploymentView};
 use router_providers::dialect::openai_chat::OpenaiChat;
 use router_providers::dialect::{Client, ScanLimits};
 use serde_json::Value;
@@ -15,7 +16,7 @@ use crate::config::{Source, load};
 use crate::dispatch::decision_input;
 use crate::engine::Engine;
 use crate::explain::explained;
-use crate::ingress::Arrival;
+use crate::ingress::{Arrival, settle};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -27,7 +28,7 @@ pub(super) struct Arguments {
     /// The dialect it is in
     #[arg(long, default_value = "openai_chat", value_parser = ["openai_chat"])]
     dialect: String,
-    /// A ledger to take the deployments' latency from
+    /// A ledger to take the deployments' latency from, and what is taken out by hand
     #[arg(long, value_name = "URL")]
     ledger: Option<String>,
     /// As JSON
@@ -51,17 +52,25 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<u8> {
     };
     let client: &'static dyn Client = &OpenaiChat;
     let limits = ScanLimits { max_depth: loaded.checked.server.max_json_depth };
-    let envelope =
+    let mut envelope =
         client.scan(body.into(), limits).with_context(|| arguments.request.display().to_string())?;
+    if let Err(error) = settle(&mut envelope, &hyper::HeaderMap::new(), &engine.compiled) {
+        let place = error.pointer.unwrap_or_default();
+        anyhow::bail!("{}: {place}: {}", error.code, error.message);
+    }
     let id = RequestId(uuid::Uuid::now_v7().as_u128());
     let arrival = Arrival { id, received: clock.now(), client };
+    let mut out = Controls::default();
     let mut board = vec![DeploymentView::default(); engine.compiled.deployments.len()];
     if let Some(url) = &arguments.ledger {
         let since = clock.now() - LEDGER_WINDOW;
-        let stats = super::block_on(async {
-            router_ledger::connect_existing(url).await?.deployment_stats(since).await
+        let (stats, states) = super::block_on(async {
+            let ledger = router_ledger::connect_existing(url).await?;
+            let states = ledger.states(crate::rotation::CONTROL).await?;
+            ledger.deployment_stats(since).await.map(|stats| (stats, states))
         })?
         .with_context(|| "ledger")?;
+        out = crate::rotation::controls(&states);
         for stat in stats {
             let Some(at) = engine.compiled.deployment_named(&stat.deployment) else { continue };
             board[at.get()].p95_total_ms = stat.p95_ms.and_then(|ms| u32::try_from(ms).ok()).unwrap_or(0);
@@ -69,6 +78,12 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<u8> {
         }
     }
     let request = router_providers::exchange::Request::new(envelope);
+    crate::state::put_on(&engine, &out);
+    for (view, slot) in board.iter_mut().zip(&engine.slots) {
+        if slot.control(arrival.received).is_some() {
+            view.state = DeploymentState::Disabled;
+        }
+    }
     let input = decision_input(&engine, &request, None, arrival, board);
     let (explanation, somebody) = match explained(&engine, &input) {
         Ok(explained) => explained,
@@ -100,7 +115,8 @@ fn print(explanation: &Value) {
             .filter(|r| !r.is_null())
             .map(|r| format!(" {}", text(r)))
             .unwrap_or_default();
-        line(&format!("  {}:{cost}{reason}", text(&verdict["deployment"])));
+        let detail = verdict.get("detail").map(|d| format!(" ({})", text(d))).unwrap_or_default();
+        line(&format!("  {}:{cost}{reason}{detail}", text(&verdict["deployment"])));
     }
     line(&format!("attributes: {}", explanation["attributes"]));
 }

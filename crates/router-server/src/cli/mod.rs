@@ -4,7 +4,9 @@
 
 mod check;
 mod classify;
+mod deployments;
 mod explain;
+mod keys;
 mod report;
 mod serve;
 
@@ -49,8 +51,12 @@ enum Command {
     Explain(explain::Arguments),
     /// Read one request per line from standard input, write its attributes as one JSON object per line
     Classify(classify::Arguments),
+    /// Client keys in a ledger: make, list, change, rotate, revoke, import
+    Keys(keys::Arguments),
     /// Sum up a ledger: requests, errors, latency, tokens, cost
     Report(report::Arguments),
+    /// Take deployments and providers out of use, put them back, on all replicas
+    Deployments(deployments::Arguments),
 }
 
 /// Where a configuration is, for commands that take one.
@@ -81,7 +87,9 @@ pub fn run() -> ExitCode {
         Some(Command::Check(arguments)) => check::run(arguments),
         Some(Command::Explain(arguments)) => explain::run(arguments),
         Some(Command::Classify(arguments)) => classify::run(arguments),
+        Some(Command::Keys(arguments)) => keys::run(arguments),
         Some(Command::Report(arguments)) => report::run(&arguments),
+        Some(Command::Deployments(arguments)) => deployments::run(&arguments),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -139,7 +147,9 @@ mod tests {
 
     #[test]
     fn help_and_version_everywhere_and_one_line_for_what_is_wrong() {
-        for command in ["", "serve", "check", "explain", "classify", "report"] {
+        for command in
+            ["", "serve", "check", "explain", "classify", "report", "deployments", "deployments disable"]
+        {
             check(&format!("{command} --help"), None);
             check(&format!("{command} --version"), None);
         }

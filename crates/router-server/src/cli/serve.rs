@@ -1,6 +1,8 @@
 //! `serve`: runs until told to stop; SIGHUP or a changed file reloads, SIGTERM or SIGINT drains.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,8 +36,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     };
     let mut watched = Watched::new(stamp(source.file()));
     let running = start(&Options { source, strict: arguments.strict })?;
-    runtime.block_on(until_told(&running, signals, &mut watched));
-    running.stop();
+    let signals = runtime.block_on(until_told(&running, signals, &mut watched));
+    let hurry = Arc::new(AtomicBool::new(false));
+    on_next(runtime, signals, Arc::clone(&hurry))?;
+    running.stop_unless(|| hurry.load(Ordering::Acquire));
     Ok(GOOD)
 }
 
@@ -56,12 +60,26 @@ impl Signals {
     }
 }
 
-async fn until_told(running: &Running, mut signals: Signals, watched: &mut Watched) {
+/// Whoever says it twice does not want to wait. The thread ends with the process.
+fn on_next(
+    runtime: tokio::runtime::Runtime,
+    mut signals: Signals,
+    hurry: Arc<AtomicBool>,
+) -> std::io::Result<()> {
+    let wait = move || {
+        runtime.block_on(told_to_end(&mut signals.terminate, &mut signals.interrupt));
+        tracing::warn!("told to end again: requests in flight are ended now");
+        hurry.store(true, Ordering::Release);
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(wait).map(|_| ())
+}
+
+/// Returns when told to end, with the signals for whoever waits for the next one.
+async fn until_told(running: &Running, mut signals: Signals, watched: &mut Watched) -> Signals {
     let mut watch = tokio::time::interval(WATCH_EVERY);
     loop {
         tokio::select! {
-            _ = signals.terminate.recv() => return,
-            _ = signals.interrupt.recv() => return,
+            () = told_to_end(&mut signals.terminate, &mut signals.interrupt) => return signals,
             _ = signals.hangup.recv() => {
                 watched.loaded(stamp(running.watched()));
                 // Refused ones are logged with every problem; the old configuration stays.
@@ -73,6 +91,13 @@ async fn until_told(running: &Running, mut signals: Signals, watched: &mut Watch
                 }
             }
         }
+    }
+}
+
+async fn told_to_end(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
 }
 

@@ -8,7 +8,7 @@ use router_core::failover::{AttemptLimits, AttemptNo, Event, NotAdmitted};
 use router_core::health::{Ask, Permit};
 use router_core::money::Usd;
 use router_providers::dialect::ReplyMeta;
-use router_providers::exchange::{Call, Limits};
+use router_providers::exchange::{Call, Limits, Target};
 
 use super::attempt::{Destination, Live};
 use super::money::{Funded, Waits};
@@ -93,24 +93,32 @@ impl Run<'_> {
         else {
             return Performed::Done;
         };
+        let credential = taken.permit.credential();
         let cap = taken.money.cap;
         if self.books.open(attempt, deployment, taken).is_err() {
             return Performed::End(End::LedgerUnavailable);
         }
         let to = Destination { deployment, simulated: self.engine.compiled.deployment(deployment).simulated };
-        let call = Call { max_tokens: cap, ..self.call(attempt, deployment, limits) };
+        let target = self.engine.target(deployment, credential);
+        let call = Call { max_tokens: cap, ..self.call(attempt, deployment, target, limits) };
         let place = if self.live.is_none() { &mut self.live } else { &mut self.rival };
         *place = Some(Live::send(self.worker, attempt, &to, call));
         Performed::Done
     }
 
-    fn call(&self, attempt: AttemptNo, deployment: DeploymentIdx, limits: AttemptLimits) -> Call {
+    fn call(
+        &self,
+        attempt: AttemptNo,
+        deployment: DeploymentIdx,
+        target: Arc<Target>,
+        limits: AttemptLimits,
+    ) -> Call {
         let Asked { arrival, request, .. } = self.asked;
         let now = self.worker.shared.clock.now();
         let answer = limits.answer_by.since(now);
         Call {
             request: Arc::clone(request),
-            target: self.engine.target(deployment, arrival.seed(), attempt.0),
+            target,
             max_tokens: None,
             limits: Limits {
                 connect: limits.connect_by.since(now),

@@ -5,75 +5,50 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use router_core::attempt::Outcome;
-use router_core::budget::size::{LEAD_TOKENS, Meter, Reading};
 use router_core::chat::Usage;
 use router_core::compiled::DeploymentIdx;
-use router_core::cost::{DEFAULT_OUTPUT_TOKENS, Dearest};
+use router_core::cost::DEFAULT_OUTPUT_TOKENS;
 use router_core::failover::AttemptNo;
-use router_core::health::{Ending, Permit};
+use router_core::health::Ending;
+use router_core::limit::RateState;
 use router_core::money::Usd;
 use router_core::price::ServiceTier;
 use router_core::record::log::LogEvent;
 use router_core::record::{CloseRecord, LedgerRecord, OpenRecord, RequestRecord};
 use router_core::select::Decision;
 use router_core::time::Timestamp;
+use router_providers::error as upstream;
 
 use super::admit::Taken;
+use super::metered::OpenAttempt;
 use super::money::Funded;
-use super::spent::{Settled, Spent, Terms};
+use super::spent::{Settled, Spent};
 use crate::engine::Engine;
 use crate::ingress::Asked;
 use crate::telemetry::metrics::RequestDone;
-use crate::treasury::{Account, Accounts, Held};
+use crate::treasury::Accounts;
 use crate::worker::Worker;
 
 /// Words of every request's records, made once.
 static SUCCESS: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("success"));
 static NOTHING: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
 
-/// An attempt in flight.
-struct OpenAttempt {
-    record: OpenRecord,
-    deployment: DeploymentIdx,
-    permit: Permit,
-    held: Held,
-    /// What more of its output costs.
-    dearest: Dearest,
-    meter: Option<Meter>,
-    /// The limit on the wire, where money set it.
-    cap: Option<u64>,
-    unseen: bool,
-    first_byte: Option<Timestamp>,
-    input_bound: u64,
-    /// Its beginning is in the spool; if it is not, its end has no place there either.
-    written: bool,
-}
-
-/// What the attempts of one request are opened with.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bound {
-    /// Most input tokens.
-    pub(super) input_tokens: u64,
-    /// Most output tokens of one answer.
-    pub(super) output_tokens: u64,
-}
-
 /// One request's accounts.
 pub(super) struct Books {
-    worker: Arc<Worker>,
-    engine: Arc<Engine>,
+    pub(super) worker: Arc<Worker>,
+    pub(super) engine: Arc<Engine>,
     request: RequestRecord,
     key_tags: Vec<Arc<str>>,
-    service_tier: ServiceTier,
+    pub(super) service_tier: ServiceTier,
     /// As asked; `None`: the provider chooses.
-    tier_asked: Option<ServiceTier>,
-    answers: u32,
+    pub(super) tier_asked: Option<ServiceTier>,
+    pub(super) answers: u32,
     /// The budgets it may count on.
-    accounts: Accounts,
-    expected_output: u64,
+    pub(super) accounts: Accounts,
+    pub(super) expected_output: u64,
     /// The limit that money set on the answer that was whole.
-    cap: Option<u64>,
-    open: Vec<OpenAttempt>,
+    pub(super) cap: Option<u64>,
+    pub(super) open: Vec<OpenAttempt>,
     sent_at: Option<Timestamp>,
     /// Time until the first attempt that was not ours: the client's to send its body, or spent in line for a place.
     waited: Duration,
@@ -129,82 +104,6 @@ impl Books {
     /// What was decided.
     pub(super) fn decided(&mut self, decision: &Decision) {
         self.request.rule.clone_from(&decision.rule);
-    }
-
-    /// So many output tokens are expected of one answer.
-    pub(super) fn expect(&mut self, tokens: Option<u64>) {
-        self.expected_output = tokens.unwrap_or(DEFAULT_OUTPUT_TOKENS);
-    }
-
-    /// Output tokens expected of one answer.
-    pub(super) fn expected_output(&self) -> u64 {
-        self.expected_output
-    }
-
-    /// The budgets the request may count on.
-    pub(super) fn accounts(&self) -> &[Account] {
-        &self.accounts
-    }
-
-    /// The service tier asked for; `None`: the provider chooses.
-    pub(super) fn tier_asked(&self) -> Option<ServiceTier> {
-        self.tier_asked
-    }
-
-    /// Answers asked for.
-    pub(super) fn answers(&self) -> u64 {
-        u64::from(self.answers)
-    }
-
-    /// What is left of the tightest of its budgets; `None`: it has none.
-    pub(super) fn budget_left(&self) -> Option<Usd> {
-        self.worker.shared.treasury.left(&self.accounts)
-    }
-
-    /// The limit that money set on an attempt's answer, while it is under way or when it was the one.
-    pub(super) fn cap(&self, at: DeploymentIdx) -> Option<u64> {
-        self.open.iter().find(|open| open.deployment == at).map_or(self.cap, |open| open.cap)
-    }
-
-    /// An attempt has written so many bytes. Whether there is money for it to go on.
-    pub(super) fn metered(&mut self, attempt: AttemptNo, bytes: u64) -> bool {
-        let Some(at) = self.open.iter().position(|o| o.record.attempt == attempt.0) else { return true };
-        let open = &mut self.open[at];
-        let Some(meter) = &mut open.meter else { return true };
-        let (more, needed) = match meter.saw(bytes) {
-            Reading::Enough => return true,
-            Reading::Wanted(more) => (more, false),
-            Reading::Needed(more) => (more, true),
-        };
-        let amount = open.dearest.ceiling(meter.held().saturating_add(more)) - open.held.amount();
-        if !self.worker.shared.treasury.extend(&mut open.held, amount) {
-            return !needed;
-        }
-        meter.extend(more);
-        open.record.ceiling = open.held.amount();
-        // Known to the ledger before it is relied on: what a killed process leaves open is booked at this.
-        let raised = LedgerRecord::Open(open.record.clone());
-        if open.written {
-            self.append(&[raised]);
-        }
-        true
-    }
-
-    /// The tokens and the cost so far of an attempt that ends for want of money, as they will be booked.
-    pub(super) fn so_far(&self, attempt: AttemptNo, spent: Spent) -> Settled {
-        let open = self.open.iter().find(|open| open.record.attempt == attempt.0);
-        open.map_or_else(|| Spent::Nothing.settle(&Terms::default()), |open| spent.settle(&self.terms(open)))
-    }
-
-    fn terms<'a>(&'a self, open: &OpenAttempt) -> Terms<'a> {
-        Terms {
-            price: self.engine.compiled.deployment(open.deployment).price.as_ref(),
-            tier: self.service_tier,
-            input_bound: open.input_bound,
-            ceiling: open.record.ceiling,
-            ahead: if open.meter.is_some() { LEAD_TOKENS } else { 0 },
-            unseen: open.unseen,
-        }
     }
 
     /// Writes an attempt into the spool, before anything of it goes upstream.
@@ -271,13 +170,30 @@ impl Books {
         }
     }
 
-    /// The attempt's first byte came.
-    pub(super) fn first_byte(&mut self, attempt: AttemptNo) {
+    /// The attempt's first byte came, with what the provider said is left of its limits.
+    pub(super) fn first_byte(&mut self, attempt: AttemptNo, said: Option<&upstream::RateState>) {
         let now = self.worker.shared.clock.now();
         let Some(open) = self.open.iter_mut().find(|o| o.record.attempt == attempt.0) else { return };
         if open.first_byte.is_none() {
             open.first_byte = Some(now);
             self.engine.slot(open.deployment).first_byte(now, &mut open.permit);
+            if let Some(said) = said {
+                self.learn(attempt, said);
+            }
+        }
+    }
+
+    /// The provider said what is left of its limits.
+    pub(super) fn learn(&self, attempt: AttemptNo, said: &upstream::RateState) {
+        let Some(open) = self.open.iter().find(|o| o.record.attempt == attempt.0) else { return };
+        let said = RateState {
+            requests_left: said.requests_left,
+            requests_reset_in: said.requests_reset_in,
+            tokens_left: said.tokens_left,
+            tokens_reset_in: said.tokens_reset_in,
+        };
+        if !said.is_empty() {
+            self.engine.slot(open.deployment).learn(self.worker.shared.clock.now(), &open.permit, &said);
         }
     }
 
@@ -331,7 +247,7 @@ impl Books {
         let shared = Arc::clone(&self.worker.shared);
         let ending = Ending { outcome, tokens, retry_after };
         let OpenAttempt { record: opened, deployment: at, permit, held, cap, first_byte, written, .. } = open;
-        engine.slot(at).end(now, permit, &ending);
+        shared.state.end(&engine, at, (now, permit), &ending);
         let over = shared.treasury.settle(held, cost);
         if over > Usd::ZERO {
             shared.metrics.overrun(over);
@@ -372,6 +288,11 @@ impl Books {
     /// Cost of all attempts so far.
     pub(super) fn cost(&self) -> Usd {
         self.request.cost
+    }
+
+    /// Tokens of all attempts so far.
+    pub(super) fn tokens(&self) -> u64 {
+        self.request.usage.input_tokens.saturating_add(self.request.usage.output_tokens)
     }
 
     /// Attempts sent so far.
@@ -453,7 +374,7 @@ impl Books {
     }
 
     /// Whether the records are in the spool.
-    fn append(&self, records: &[LedgerRecord]) -> bool {
+    pub(super) fn append(&self, records: &[LedgerRecord]) -> bool {
         match self.worker.segment.append_all(records) {
             Ok(()) => {
                 self.worker.shared.state.spool_written(true);

@@ -34,10 +34,12 @@ pub(crate) fn decision_input(
         n: envelope.n,
         options: envelope.options.clone(),
         key_models: key.map(|k| k.models.clone()).unwrap_or_default(),
+        key_providers: key.map(|k| k.providers.clone()).unwrap_or_default(),
         key_regions: key.map(|k| k.regions.clone()).unwrap_or_default(),
         barred_dialects: exchange::barred_dialects(request, &engine.dialects),
         turn: engine.next_turn(&envelope.model),
         budget_left: None,
+        disabled: engine.disabled(&board, arrival.received),
         board,
     }
 }

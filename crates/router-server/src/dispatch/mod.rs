@@ -6,6 +6,7 @@ mod attempt;
 mod books;
 mod head;
 mod input;
+mod metered;
 mod money;
 mod race;
 mod rescue;
@@ -33,7 +34,7 @@ use crate::worker::Worker;
 pub(crate) type Reply = oneshot::Sender<Result<Response<Body>, ApiError>>;
 
 /// Serves one request and settles it, whatever happens: the books outlive a panic of the rest.
-pub(crate) async fn run(worker: Arc<Worker>, engine: Arc<Engine>, asked: Asked, reply: Reply) {
+pub(crate) async fn run(worker: Arc<Worker>, engine: Arc<Engine>, mut asked: Asked, reply: Reply) {
     worker.shared.in_flight.fetch_add(1, Ordering::Relaxed);
     let mut books = books::Books::begin(&worker, &engine, &asked);
     let mut answer = answer::Answer::new(reply, worker.shared.abort.clone());
@@ -48,5 +49,6 @@ pub(crate) async fn run(worker: Arc<Worker>, engine: Arc<Engine>, asked: Asked, 
             .fail(&asked, ApiError::new("internal_error", "the router failed; this request was settled"))
             .await;
     }
+    asked.place.used(books.tokens());
     worker.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
 }

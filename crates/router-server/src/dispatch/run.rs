@@ -154,10 +154,14 @@ impl<'a> Run<'a> {
         let deadline = wishes.into_iter().flatten().map(Duration::from_millis).min();
         let deadline =
             input.now + deadline.unwrap_or(compiled.reliability.deadline).min(compiled.reliability.deadline);
+        let mut retries = compiled.reliability.retries.clone();
+        if let Some(wanted) = options.num_retries {
+            retries.attempts = retries.attempts.min(wanted.saturating_add(1));
+        }
         let failover = FailoverInput {
             plan: &decision.plan,
             no_fallbacks: decision.no_fallbacks,
-            policy: &compiled.reliability.retries,
+            policy: &retries,
             deadline,
             stream: self.asked.envelope().stream,
             rescue: compiled.reliability.rescue,
@@ -283,6 +287,7 @@ impl<'a> Run<'a> {
     pub(super) fn failed(&mut self, attempt: AttemptNo, fault: Fault) -> Event {
         let Some(mut live) = self.take(attempt) else { return Event::Timer };
         let spent = if may_be_billed(&fault) { Spent::so_far(&mut live) } else { Spent::Nothing };
+        self.books.learn(attempt, &fault.rate);
         let before = self.books.cost();
         let usage = self.books.close(attempt, Outcome::Failure(fault.kind), spent, fault.retry_after);
         self.lost(attempt, self.books.cost() - before, false);

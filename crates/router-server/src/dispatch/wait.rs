@@ -59,7 +59,8 @@ impl Run<'_> {
                     }
                 }
                 Step::Item(mut item) => {
-                    self.books.first_byte(attempt);
+                    let rate = self.find(attempt).and_then(Live::stream).map(|stream| stream.headers().rate);
+                    self.books.first_byte(attempt, rate.as_ref());
                     let (bytes, ended) = self.metered(attempt, &item);
                     item.bytes = bytes;
                     let seen = item.seen;
@@ -77,7 +78,7 @@ impl Run<'_> {
                 }
                 Step::Done => return smallvec![Event::Ended(attempt)],
                 Step::Whole(reply) => {
-                    self.books.first_byte(attempt);
+                    self.books.first_byte(attempt, Some(&reply.headers.rate));
                     self.whole = Some(reply);
                     return smallvec![Event::Visible(attempt, Seen::Text), Event::Ended(attempt)];
                 }

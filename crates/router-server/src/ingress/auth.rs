@@ -2,39 +2,60 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
+use router_core::time::Timestamp;
 
 use crate::error::ApiError;
-use crate::keys::{Key, KeyTable};
+use crate::keys::{Access, Found, Key, KeyTable};
 
 /// Headers a client key may come in, beside `Authorization: Bearer`.
 const KEY_HEADERS: [&str; 4] = ["x-api-key", "api-key", "x-goog-api-key", "x-litellm-api-key"];
 /// Headers that show that a proxy stands between the client and us.
 const FORWARDING_HEADERS: [&str; 3] = ["forwarded", "x-forwarded-for", "x-real-ip"];
 
-/// Which key this request carries; `None` when none are configured.
+/// When to come back while the ledger's keys cannot be read.
+const UNREAD_WAIT: Duration = Duration::from_secs(5);
+
+/// Which key this request carries; `None` when there are none at all.
 ///
 /// # Errors
-/// 401 without a known key; without keys 403 for what a browser or a proxy may have sent.
+/// 401 without a key that is accepted; 503 for one that is not known while the ledger's keys could not be read; without
+/// keys 403 for what a browser or a proxy may have sent.
 pub(crate) fn authenticate(
     keys: &KeyTable,
-    headers: &HeaderMap,
-    query: Option<&str>,
+    (headers, query): (&HeaderMap, Option<&str>),
+    now: Timestamp,
 ) -> Result<Option<Arc<Key>>, ApiError> {
-    if keys.is_empty() {
+    if keys.access == Access::Open {
         return only_local(headers, "keys").map(|()| None);
     }
-    let mut given = presented(headers, query).peekable();
-    if given.peek().is_none() {
-        let text = "no api key: send it as \"authorization: Bearer ...\"";
-        return Err(ApiError::new("invalid_api_key", text));
+    let (mut any, mut expired) = (false, false);
+    for secret in presented(headers, query) {
+        any = true;
+        match keys.find(&secret, now) {
+            Some(Found::Key(key)) => return Ok(Some(Arc::clone(key))),
+            Some(Found::Expired) => expired = true,
+            None => {}
+        }
     }
-    given
-        .find_map(|secret| keys.find(&secret))
-        .map(|key| Some(Arc::clone(key)))
-        .ok_or_else(|| ApiError::new("invalid_api_key", "this api key is not known here"))
+    if expired {
+        return Err(ApiError::new("invalid_api_key", "this api key has expired"));
+    }
+    if keys.access == Access::Unread {
+        let text = "the ledger, which has the client keys, cannot be reached yet";
+        return Err(ApiError::new("ledger_unavailable", text).retry_after(UNREAD_WAIT));
+    }
+    Err(ApiError::new(
+        "invalid_api_key",
+        if any {
+            "this api key is not known here"
+        } else {
+            "no api key: send it as \"authorization: Bearer ...\""
+        },
+    ))
 }
 
 /// Every key a request carries, in the order they count: an SDK that must send some key in its own header may carry ours
@@ -108,33 +129,22 @@ pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use router_core::compiled::ClientKey;
-    use sha2::{Digest, Sha256};
-
     use super::*;
+    use crate::keys::tests::table;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_348_200_000);
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap())).collect()
     }
 
-    fn table(secrets: &[&str]) -> KeyTable {
-        let keys: Vec<_> = secrets
-            .iter()
-            .map(|secret| {
-                let key = ClientKey { name: Arc::from(*secret), ..ClientKey::default() };
-                (Sha256::digest(secret.as_bytes()).into(), Arc::new(key))
-            })
-            .collect();
-        KeyTable::new(&keys, None)
-    }
-
     fn name(keys: &KeyTable, headers: &HeaderMap, query: Option<&str>) -> String {
-        authenticate(keys, headers, query).unwrap().unwrap().spec.name.to_string()
+        authenticate(keys, (headers, query), NOW).unwrap().unwrap().spec.name.to_string()
     }
 
     #[test]
     fn a_key_is_found_in_every_place_it_may_come_in() {
-        let keys = table(&["one", "two", "three"]);
+        let keys = table(&["one", "two", "three"], Access::Keys);
         for header in [
             ("authorization", "Bearer two"),
             ("x-api-key", "two"),
@@ -151,27 +161,32 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_or_missing_key_is_401() {
-        let keys = table(&["one"]);
-        for given in [
-            &[][..],
-            &[("authorization", "Bearer on")],
-            &[("authorization", "Basic one")],
-            &[("x-api-key", "")],
-        ] {
-            let error = authenticate(&keys, &headers(given), None).unwrap_err();
-            assert_eq!((error.status.as_u16(), error.code), (401, "invalid_api_key"), "{given:?}");
-            assert!(!error.message.contains("on\""));
+    fn an_unknown_or_missing_key_is_401_and_503_while_the_ledgers_are_not_read() {
+        for (access, expected) in
+            [(Access::Keys, (401, "invalid_api_key")), (Access::Unread, (503, "ledger_unavailable"))]
+        {
+            let keys = table(&["one"], access);
+            assert_eq!(name(&keys, &headers(&[("x-api-key", "one")]), None), "one");
+            for given in [
+                &[][..],
+                &[("authorization", "Bearer on")],
+                &[("authorization", "Basic one")],
+                &[("x-api-key", "")],
+            ] {
+                let error = authenticate(&keys, (&headers(given), None), NOW).unwrap_err();
+                assert_eq!((error.status.as_u16(), error.code), expected, "{given:?}");
+                assert!(!error.message.contains("on\""));
+            }
         }
     }
 
     #[test]
     fn without_keys_only_this_machine_may_ask() {
-        let open = table(&[]);
+        let open = table(&[], Access::Open);
         for good in
             [&[("host", "127.0.0.1:4000")][..], &[("host", "localhost")], &[("host", "[::1]:4000")], &[]]
         {
-            assert!(authenticate(&open, &headers(good), None).unwrap().is_none(), "{good:?}");
+            assert!(authenticate(&open, (&headers(good), None), NOW).unwrap().is_none(), "{good:?}");
         }
         for bad in [
             ("origin", "http://evil.example"),
@@ -179,7 +194,7 @@ mod tests {
             ("x-forwarded-for", "10.0.0.1"),
         ] {
             assert_eq!(
-                authenticate(&open, &headers(&[bad]), None).unwrap_err().status.as_u16(),
+                authenticate(&open, (&headers(&[bad]), None), NOW).unwrap_err().status.as_u16(),
                 403,
                 "{bad:?}"
             );

@@ -2,19 +2,24 @@
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
+use router_core::time::Timestamp;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::activity::{Activity, Answering, Times, Watched};
 use super::routes;
+use crate::clock::Clock;
 use crate::worker::Worker;
 
 /// Pending connections the kernel keeps per listener.
@@ -108,23 +113,86 @@ pub(crate) async fn serve(
     }
 }
 
+/// One connection: requests until it closes, takes too long, or the server ends.
 async fn connection(worker: Arc<Worker>, stream: TcpStream, mut stop: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
-    let header_timeout = worker.shared.limits.header_timeout;
+    let (clock, limits) = (worker.shared.clock, worker.shared.limits);
+    let times = Times { header: limits.header_timeout, idle: limits.idle_timeout };
+    let activity = Activity::new(clock);
+    let watched = Watched::new(stream, Arc::clone(&activity));
+    let of_requests = Arc::clone(&activity);
     let service = service_fn(move |request: Request<Incoming>| {
-        let worker = Arc::clone(&worker);
+        let (worker, activity) = (Arc::clone(&worker), Arc::clone(&of_requests));
+        activity.request();
         // Boxed: the connection moves it about before it is polled.
         let answer = Box::pin(routes::answer(worker, request));
-        async move { Ok::<_, Infallible>(answer.await) }
+        async move { Ok::<_, Infallible>(answer.await.map(|body| Answering::new(body, activity))) }
     });
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(MAX_HEAD_BYTES);
-    let mut serving = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
-    tokio::select! {
-        _ = serving.as_mut() => return,
-        _ = stop.wait_for(|stop| *stop) => serving.as_mut().graceful_shutdown(),
+    // Its one timer would close idle connections, too; ours knows them apart.
+    server.header_read_timeout(None).max_buf_size(MAX_HEAD_BYTES);
+    let mut serving = std::pin::pin!(server.serve_connection(TokioIo::new(watched), service));
+    let mut late = std::pin::pin!(Late::new(activity.clone(), clock, times));
+    let mut stopped = std::pin::pin!(stop.wait_for(|stop| *stop));
+    let mut stopping = false;
+    std::future::poll_fn(|cx| {
+        if serving.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if !stopping && stopped.as_mut().poll(cx).is_ready() {
+            stopping = true;
+            if activity.is_waiting() {
+                return Poll::Ready(());
+            }
+            serving.as_mut().graceful_shutdown();
+            if serving.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+        }
+        late.as_mut().poll(cx)
+    })
+    .await;
+}
+
+/// Resolves when a connection has taken too long for what it is doing. Asked after every move of the connection, it sets
+/// its timer only when that must ring earlier than it would: not once for a request whose headers come in one piece.
+struct Late {
+    activity: Arc<Activity>,
+    clock: Clock,
+    times: Times,
+    rings_at: Timestamp,
+    timer: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl Late {
+    fn new(activity: Arc<Activity>, clock: Clock, times: Times) -> Self {
+        let rings_at = clock.now() + times.header;
+        let timer = Box::pin(tokio::time::sleep_until(clock.instant(rings_at)));
+        Self { activity, clock, times, rings_at, timer }
     }
-    let _ = serving.await;
+
+    fn ring_at(&mut self, at: Timestamp) {
+        self.rings_at = at;
+        self.timer.as_mut().reset(self.clock.instant(at));
+    }
+}
+
+impl Future for Late {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(due) = self.activity.due(self.times) else { return Poll::Pending };
+        if due < self.rings_at {
+            self.ring_at(due);
+        }
+        while self.timer.as_mut().poll(cx).is_ready() {
+            if self.clock.now() >= due {
+                return Poll::Ready(());
+            }
+            self.ring_at(due);
+        }
+        Poll::Pending
+    }
 }
 
 #[cfg(test)]

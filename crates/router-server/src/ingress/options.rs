@@ -29,7 +29,7 @@ impl Form {
 const PREFIX: &str = "x-router-";
 
 /// Every wish that can be made by header, as `x-router-<name with - for _>`.
-const WISHES: [(&str, Form); 11] = [
+const WISHES: [(&str, Form); 12] = [
     ("required_capabilities", Form::List),
     ("latency_budget_ms", Form::Number),
     ("deadline_ms", Form::Number),
@@ -41,13 +41,14 @@ const WISHES: [(&str, Form); 11] = [
     ("fallbacks", Form::List),
     ("allow_fallbacks", Form::Switch),
     ("regions", Form::List),
+    ("num_retries", Form::Number),
 ];
 
 /// The body's wishes, completed by the headers'.
 ///
 /// # Errors
 /// 400 with the JSON pointer of a wish that is wrong.
-pub(crate) fn merge(body: RequestOptions, headers: &HeaderMap) -> Result<RequestOptions, ApiError> {
+pub(super) fn merge(body: RequestOptions, headers: &HeaderMap) -> Result<RequestOptions, ApiError> {
     // Most requests carry none.
     if !headers.keys().any(|name| name.as_str().starts_with(PREFIX)) {
         return check(body);
@@ -82,6 +83,10 @@ pub(crate) fn merge(body: RequestOptions, headers: &HeaderMap) -> Result<Request
         fallbacks: either(body.fallbacks, from_headers.fallbacks),
         allow_fallbacks: body.allow_fallbacks.or(from_headers.allow_fallbacks),
         regions: either(body.regions, from_headers.regions),
+        num_retries: body.num_retries.or(from_headers.num_retries),
+        // Objects, which no header holds.
+        allow: body.allow,
+        provider: body.provider,
     })
 }
 

@@ -15,12 +15,13 @@ use router_providers::dialect::{Client, ScanLimits};
 use router_providers::exchange;
 use tokio::sync::oneshot;
 
-use super::{auth, body, options};
+use super::settle::settle;
+use super::{auth, body};
 use crate::dispatch;
 use crate::engine::Engine;
 use crate::error::ApiError;
 use crate::explain;
-use crate::keys::Key;
+use crate::keys::{Key, Place};
 use crate::respond;
 use crate::stream::Body;
 use crate::worker::Worker;
@@ -91,11 +92,7 @@ pub(super) async fn answer(worker: Arc<Worker>, request: Request<Incoming>) -> R
     let client = &OpenaiChat;
     let mut response = match serve(&worker, Arrival { id, received, client }, &head, &mut body).await {
         Ok(response) => response,
-        Err(error) => {
-            worker.shared.metrics.refused(error.code);
-            body::discard(&mut body, &head.headers).await;
-            respond::error(client, &error)
-        }
+        Err(error) => refused(&worker, &head, body, error).await,
     };
     let headers = response.headers_mut();
     headers.insert(respond::X_REQUEST_ID, respond::value(&id.to_string()));
@@ -103,6 +100,35 @@ pub(super) async fn answer(worker: Arc<Worker>, request: Request<Incoming>) -> R
         response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed(head.uri.path())));
     }
     response
+}
+
+/// An error's answer. A full server answers at once and reads what is left of the body beside it; otherwise the body
+/// comes first, for some clients look for an answer only then.
+async fn refused(worker: &Worker, head: &Parts, mut body: Incoming, refusal: Refusal) -> Response<Body> {
+    let Refusal { error, key } = refusal;
+    worker.shared.metrics.refused(error.code);
+    if error.code == "overloaded" && !body::is_over(&body, &head.headers) {
+        tokio::spawn(async move { body::discard(&mut body).await });
+    } else if !body::is_over(&body, &head.headers) {
+        body::discard(&mut body).await;
+    }
+    let mut response = respond::error(&OpenaiChat, &error);
+    if let Some(key) = key {
+        key.write_limits(worker.shared.clock.now(), response.headers_mut());
+    }
+    response
+}
+
+/// Why a request is not served, and whose it is, if that is known.
+struct Refusal {
+    error: ApiError,
+    key: Option<Arc<Key>>,
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self { error, key: None }
+    }
 }
 
 /// A request that has arrived: its id, when, and the dialect its path speaks.
@@ -129,24 +155,27 @@ async fn serve(
     arrival: Arrival,
     head: &Parts,
     body: &mut Incoming,
-) -> Result<Response<Body>, ApiError> {
+) -> Result<Response<Body>, Refusal> {
     let (route, id) = find(&head.method, head.uri.path())?;
-    let engine = worker.shared.engine.load_full();
+    let shared = &worker.shared;
+    let engine = shared.engine.load_full();
     match route {
         Route::Live => return Ok(respond::json(StatusCode::OK, r#"{"status":"ok"}"#)),
-        Route::Ready => return Ok(respond::ready(&worker.shared, &engine)),
+        Route::Ready => return Ok(respond::ready(shared, &engine)),
         _ => {}
     }
-    let key = auth::authenticate(&engine.keys, &head.headers, head.uri.query())?;
+    let carried = (&head.headers, head.uri.query());
+    let key = auth::authenticate(&shared.keys.load(), carried, arrival.received)?;
     match route {
         Route::Models => Ok(respond::json(StatusCode::OK, engine.models_json(key.as_deref()))),
         Route::Model => match engine.model_json(key.as_deref(), &id) {
             Some(text) => Ok(respond::json(StatusCode::OK, text)),
-            None => Err(ApiError::new("model_not_found", format!("there is no model \"{id}\""))),
+            None => Err(ApiError::new("model_not_found", format!("there is no model \"{id}\"")).into()),
         },
         Route::Explain => {
-            let (request, _) = scanned(worker, arrival, head, body).await?;
-            let text = explain::live(&worker.shared, &engine, &request, key.as_deref(), arrival)?;
+            let mut place = place(worker, key.as_ref(), body)?;
+            let (request, _) = scanned((worker, &engine), arrival, (head, body), &mut place).await?;
+            let text = explain::live(shared, &engine, &request, key.as_deref(), arrival)?;
             Ok(respond::json(StatusCode::OK, text))
         }
         Route::Usage => {
@@ -155,33 +184,39 @@ async fn serve(
             Ok(respond::json(StatusCode::OK, usage.to_string()))
         }
         Route::Chat => {
-            if let Some(key) = &key {
-                key.admit(arrival.received)?;
-            }
-            let (request, body_time) = scanned(worker, arrival, head, body).await?;
-            let (request, client_request_id) = (Arc::new(request), client_id(head));
-            chat(worker, engine, Asked { arrival, request, key, client_request_id, body_time }).await
+            let answered = chat(worker, engine, (arrival, key.clone()), (head, body)).await;
+            let Some(key) = key else { return Ok(answered?) };
+            let mut response = answered.map_err(|error| Refusal { error, key: Some(Arc::clone(&key)) })?;
+            key.write_limits(shared.clock.now(), response.headers_mut());
+            Ok(response)
         }
-        Route::Live | Route::Ready => Err(ApiError::new("not_found", "served above")),
+        Route::Live | Route::Ready => Err(ApiError::new("not_found", "served above").into()),
     }
+}
+
+/// A place at the server, before any of the body is read.
+fn place(worker: &Worker, key: Option<&Arc<Key>>, body: &Incoming) -> Result<Place, ApiError> {
+    let announced = body::announced(body);
+    body::refuse_longer(announced, worker.shared.limits.max_body_bytes)?;
+    Place::take(&worker.shared, key, announced)
 }
 
 /// The body, scanned, with the headers' wishes; and how long the client took to send it.
 async fn scanned(
-    worker: &Worker,
+    (worker, engine): (&Worker, &Engine),
     arrival: Arrival,
-    head: &Parts,
-    body: &mut Incoming,
+    (head, body): (&Parts, &mut Incoming),
+    place: &mut Place,
 ) -> Result<(exchange::Request, Duration), ApiError> {
     auth::require_json(&head.headers)?;
     let limits = worker.shared.limits;
     let clock = worker.shared.clock;
     let from = clock.now();
-    let bytes = body::read(body, limits.max_body_bytes, limits.body_timeout).await?;
+    let bytes = body::read(body, limits.max_body_bytes, limits.body_timeout, place).await?;
     let body_time = clock.now().since(from);
     let scanned = arrival.client.scan(bytes, ScanLimits { max_depth: limits.max_depth });
     let mut envelope = scanned.map_err(|p| ApiError::new("invalid_request", p.message).at(p.pointer))?;
-    envelope.options = options::merge(std::mem::take(&mut envelope.options), &head.headers)?;
+    settle(&mut envelope, &head.headers, &engine.compiled)?;
     Ok((exchange::Request::new(envelope), body_time))
 }
 
@@ -208,6 +243,8 @@ pub(crate) struct Asked {
     pub(crate) client_request_id: Option<Arc<str>>,
     /// How long the client took to send the body.
     pub(crate) body_time: Duration,
+    /// What it holds of the server and of its key.
+    pub(crate) place: Place,
 }
 
 impl Asked {
@@ -217,8 +254,22 @@ impl Asked {
     }
 }
 
-/// One task owns the request from here on: if the client leaves, this future is dropped, the task notices and settles.
-async fn chat(worker: &Arc<Worker>, engine: Arc<Engine>, asked: Asked) -> Result<Response<Body>, ApiError> {
+/// A chat request: admitted, read, and handed to the one task that owns it from then on. If the client leaves, this
+/// future is dropped, the task notices and settles.
+async fn chat(
+    worker: &Arc<Worker>,
+    engine: Arc<Engine>,
+    (arrival, key): (Arrival, Option<Arc<Key>>),
+    (head, body): (&Parts, &mut Incoming),
+) -> Result<Response<Body>, ApiError> {
+    let mut place = place(worker, key.as_ref(), body)?;
+    place.count(arrival.received)?;
+    let (request, body_time) = scanned((worker, &engine), arrival, (head, body), &mut place).await?;
+    let envelope = request.envelope();
+    let output = envelope.max_tokens.as_ref().map_or(0, |max| max.value);
+    place.book(worker.shared.clock.now(), envelope.stats.estimate().saturating_add(output))?;
+    let (request, client_request_id) = (Arc::new(request), client_id(head));
+    let asked = Asked { arrival, request, key, client_request_id, body_time, place };
     let (reply, answer) = oneshot::channel();
     // Boxed: the runtime moves a task's state about when it ends, and this one's is some 5 KB.
     tokio::spawn(Box::pin(dispatch::run(Arc::clone(worker), engine, asked, reply)));

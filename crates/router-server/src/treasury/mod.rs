@@ -7,6 +7,7 @@
 
 mod alert;
 mod hold;
+mod money;
 mod purse;
 mod treasurer;
 mod usage;
@@ -209,3 +210,6 @@ impl Treasury {
 pub(crate) fn counting(accounts: &[Account], deployment: &Deployment) -> Accounts {
     accounts.iter().filter(|account| account.policy.matches.counts(deployment)).cloned().collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,8 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::Receiver;
 
 use super::alert::Alerts;
-use super::purse::{Job, Purse};
+use super::money::Job;
+use super::purse::Purse;
 use super::{Treasury, alert};
 
 /// How often he makes his round.

@@ -2,6 +2,7 @@
 //! on, and which are simulated because no real provider is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -20,6 +21,8 @@ use crate::price::{PriceList, Rates};
 #[derive(Debug, Default)]
 pub(super) struct Fleet {
     pub providers: Vec<Provider>,
+    /// Of every provider of the file and every known host, in lower case and ascending.
+    pub provider_names: Vec<Arc<str>>,
     pub credentials: Vec<Vec<Credential>>,
     /// Ascending by id.
     pub deployments: Vec<Deployment>,
@@ -38,7 +41,7 @@ pub(super) fn fleet(ground: &Ground<'_>, providers: &[Resolved], report: &mut Re
     let mut all = from_catalog(ground, providers);
     written(ground, providers, &mut all, report);
 
-    let mut fleet = Fleet::default();
+    let mut fleet = Fleet { provider_names: provider_names(ground, providers), ..Fleet::default() };
     for provider in providers.iter().filter(|p| p.on) {
         fleet.providers.push(Provider {
             name: provider.name.as_str().into(),
@@ -47,6 +50,7 @@ pub(super) fn fleet(ground: &Ground<'_>, providers: &[Resolved], report: &mut Re
             base_url: provider.base_url.as_str().into(),
             keys: u16::try_from(provider.credentials.len()).unwrap_or(u16::MAX),
             simulated: provider.simulated.is_some(),
+            data_collection: provider.data_collection,
         });
         fleet.credentials.push(provider.credentials.clone());
     }
@@ -82,6 +86,12 @@ pub(super) fn fleet(ground: &Ground<'_>, providers: &[Resolved], report: &mut Re
         report.problem("deployments", format!("{} are too many: at most 65534", fleet.deployments.len()));
     }
     fleet
+}
+
+fn provider_names(ground: &Ground<'_>, providers: &[Resolved]) -> Vec<Arc<str>> {
+    let hosts = ground.known.hosts.iter().map(|host| host.id.to_ascii_lowercase());
+    let all: BTreeSet<String> = providers.iter().map(|p| p.name.to_ascii_lowercase()).chain(hosts).collect();
+    all.into_iter().map(Into::into).collect()
 }
 
 fn from_catalog<'a>(ground: &Ground<'_>, providers: &'a [Resolved]) -> BTreeMap<String, Candidate<'a>> {

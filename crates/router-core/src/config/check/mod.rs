@@ -87,6 +87,7 @@ pub fn check(file: &File, catalog: &Catalog, known: &Known) -> Result<Checked, V
         config_hash: hash(file).into(),
         catalog_hash: hash(catalog).into(),
         providers: fleet.providers,
+        provider_names: fleet.provider_names,
         deployments: fleet.deployments,
         models,
         tiers: with_empty(tiers),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::compiled::{Model, Strategy};
+use crate::compiled::{Allow, Model, Strategy};
 use crate::config::check::names::Names;
 use crate::config::check::{Report, share};
 use crate::config::{File, NoteKind, file};
@@ -54,16 +54,32 @@ fn one(name: &str, written: &file::Model, names: &Names<'_>, report: &mut Report
         auto_quality: written.auto.and_then(|a| a.quality),
         auto: written.auto.is_some(),
         time_limits: written.time_limits,
+        allow: allow(&written.allow, &format!("{path}.allow"), names, report),
+        sticky: written.sticky,
     }
 }
 
-/// A strategy that is there; the others are refused elsewhere.
+/// A strategy as written.
 pub(super) fn strategy(written: Option<file::Strategy>) -> Option<Strategy> {
-    match written? {
-        file::Strategy::Cheapest => Some(Strategy::Cheapest),
-        file::Strategy::Weighted => Some(Strategy::Weighted),
-        file::Strategy::RoundRobin => Some(Strategy::RoundRobin),
-        file::Strategy::Priority => Some(Strategy::Priority),
-        file::Strategy::LeastBusy | file::Strategy::LowestLatency => None,
+    Some(match written? {
+        file::Strategy::Cheapest => Strategy::Cheapest,
+        file::Strategy::Weighted => Strategy::Weighted,
+        file::Strategy::RoundRobin => Strategy::RoundRobin,
+        file::Strategy::Priority => Strategy::Priority,
+        file::Strategy::LeastBusy => Strategy::LeastBusy,
+        file::Strategy::LowestLatency => Strategy::LowestLatency,
+    })
+}
+
+/// Limits on who may answer: names that somebody bears, be it off.
+fn allow(written: &Allow, path: &str, names: &Names<'_>, report: &mut Report) -> Allow {
+    for (at, name) in written.models.iter().enumerate().filter(|(_, name)| !names.allowable(name)) {
+        let text = format!("nobody knows \"{name}\": no model, tier, deployment or provider has this name");
+        report.problem(format!("{path}.models[{at}]"), text);
     }
+    names.known_providers(&written.providers, &format!("{path}.providers"), report);
+    for (at, _) in written.regions.iter().enumerate().filter(|(_, region)| region.trim().is_empty()) {
+        report.problem(format!("{path}.regions[{at}]"), "must not be empty");
+    }
+    written.clone()
 }

@@ -1,6 +1,7 @@
 //! What a name in the file stands for: a deployment, a model, a tier; on, or known and off.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::compiled::DeploymentIdx;
 use crate::config::check::Report;
@@ -16,6 +17,7 @@ pub(super) struct Names<'a> {
     off: &'a BTreeSet<String>,
     /// Catalog models of deployments, on or off.
     models: BTreeSet<&'a str>,
+    provider_names: &'a [Arc<str>],
 }
 
 /// What one deployment id stands for.
@@ -43,7 +45,9 @@ impl<'a> Names<'a> {
             .collect();
         let models = fleet.deployments.iter().map(|d| &*d.model);
         let off = fleet.off.iter().filter_map(|id| id.split_once('/')).map(|(_, model)| model);
-        let names = Self { file, providers, models: models.chain(off).collect(), on, off: &fleet.off };
+        let models = models.chain(off).collect();
+        let provider_names = &fleet.provider_names;
+        let names = Self { file, providers, models, on, off: &fleet.off, provider_names };
         names.clashes(report);
         names
     }
@@ -158,14 +162,25 @@ impl<'a> Names<'a> {
         known
     }
 
-    /// Whether a key may be allowed this name: `auto`, a model, a deployment, a catalog model or a provider.
+    /// Whether a provider of this name is on.
     pub(super) fn is_provider(&self, name: &str) -> bool {
         self.providers.iter().any(|p| p.name == name)
     }
 
+    /// Providers that somebody knows: of the file or, be they off, of the table of hosts.
+    pub(super) fn known_providers(&self, named: &[String], path: &str, report: &mut Report) {
+        let known = |name: &str| self.provider_names.iter().any(|known| known.eq_ignore_ascii_case(name));
+        for (at, name) in named.iter().enumerate().filter(|(_, name)| !known(name)) {
+            report.problem(format!("{path}[{at}]"), format!("there is no provider \"{name}\""));
+        }
+    }
+
+    /// Whether this name may stand in a list of those allowed: `auto`, a model, a tier, a deployment, a catalog model or
+    /// a provider.
     pub(super) fn allowable(&self, name: &str) -> bool {
         name == AUTO
             || self.file.models.contains_key(name)
+            || self.file.tiers.contains_key(name)
             || self.models.contains(name)
             || self.providers.iter().any(|p| p.name == name)
             || !matches!(self.find(name), Found::Unknown(_))

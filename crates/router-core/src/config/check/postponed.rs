@@ -2,7 +2,7 @@
 
 use crate::config::File;
 use crate::config::check::Report;
-use crate::config::file::{Record, Strategy};
+use crate::config::file::Record;
 
 pub(super) const NOT_AVAILABLE: &str = "not available in this version";
 
@@ -18,16 +18,8 @@ pub(super) fn check(file: &File, report: &mut Report) {
     ];
     for (at, rule) in file.rules.iter().enumerate() {
         refused.push((rule.then.split.is_some(), format!("rules[{at}].use.split")));
-        refused.push((later(rule.then.strategy), format!("rules[{at}].use.strategy")));
-    }
-    for (name, model) in &file.models {
-        refused.push((later(model.strategy), format!("models.{name}.strategy")));
     }
     for (_, path) in refused.into_iter().filter(|(given, _)| *given) {
         report.problem(path, NOT_AVAILABLE);
     }
-}
-
-fn later(strategy: Option<Strategy>) -> bool {
-    matches!(strategy, Some(Strategy::LeastBusy | Strategy::LowestLatency))
 }

@@ -1,6 +1,7 @@
 //! `providers`: which are on, with which address, dialect and credentials.
 
 use crate::chat::DialectId;
+use crate::compiled::DataCollection;
 use crate::config::check::{Ground, Report};
 use crate::config::file::{self, Faults};
 use crate::config::{Credential, KnownHost, NoteKind, SimulatedSettings};
@@ -16,6 +17,7 @@ pub(super) struct Resolved {
     pub base_url: String,
     pub credentials: Vec<Credential>,
     pub region: Option<String>,
+    pub data_collection: Option<DataCollection>,
     pub on: bool,
     /// It has a problem of its own; what refers to it is not reported once more.
     pub broken: bool,
@@ -79,6 +81,7 @@ fn one(name: &str, written: &file::Provider, ground: &Ground<'_>, report: &mut R
         base_url,
         credentials,
         region: written.region.clone(),
+        data_collection: written.data_collection,
         on: off.is_none(),
         broken: report.problems.len() > before,
         simulated,

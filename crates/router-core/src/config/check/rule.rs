@@ -98,6 +98,7 @@ fn then(written: &file::Use, names: &Names<'_>, tiers: &[Tier], path: &str, repo
         deadline_ms: written.deadline_ms,
         fallbacks: names.fallbacks(&written.fallbacks, &at("fallbacks"), report),
         regions: written.regions.clone(),
+        sticky: written.sticky,
     }
 }
 

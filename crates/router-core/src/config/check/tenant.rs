@@ -28,7 +28,8 @@ pub(super) fn keys(file: &File, names: &Names<'_>, report: &mut Report) -> Vec<(
             );
         }
         allowed(written, names, &path, report);
-        let limits = Limits { rpm: written.rpm, tpm: written.tpm, concurrency: written.concurrency };
+        let (rpm, tpm, concurrency) = (written.rpm, written.tpm, written.concurrency);
+        let limits = Limits { rpm, tpm, concurrency, ..Limits::default() };
         let (expires, budget) = (expires(written, &path, report), budget(written, &path, report));
         let Some(sha256) = digest(written, &path, report) else { continue };
         if !seen_hashes.insert(sha256) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::capability::Capabilities;
 use crate::catalog;
 use crate::chat::DialectId;
-use crate::compiled::Limits;
+use crate::compiled::{Allow, DataCollection, Limits};
 use crate::config::Secret;
 use crate::config::file::Strategy;
 use crate::money::Usd;
@@ -39,6 +39,10 @@ pub struct Provider {
     /// Where it runs, for `regions`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+    /// Whether it may keep what it is sent or train on it: `allow` or `deny`. Absent: not known, which counts as `allow`,
+    /// so that requests with `provider.data_collection: deny` never go there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_collection: Option<DataCollection>,
     /// Simulated provider only: time to the first byte, in milliseconds. Default 200, a fast model's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<u64>,
@@ -71,6 +75,7 @@ impl Default for Provider {
             api_key: None,
             keys: None,
             region: None,
+            data_collection: None,
             latency_ms: None,
             tokens_per_sec: None,
             output_tokens: None,
@@ -135,7 +140,7 @@ pub struct Deployment {
     /// Its share under `strategy: weighted`. Default 1: equal shares.
     #[serde(default = "one")]
     pub weight: u32,
-    /// Negotiated price as a factor on the list price.
+    /// Negotiated price as a factor on the list price: on every class of tokens and on the fee per call. Absent: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 100.0))]
     pub price_factor: Option<f64>,
@@ -190,6 +195,14 @@ pub struct Model {
     pub auto: Option<Auto>,
     /// Time limits of requests for it.
     pub time_limits: catalog::TimeLimits,
+    /// Who may answer requests for it: a hard limit on every attempt, its fallbacks included. Default everybody.
+    #[serde(skip_serializing_if = "Allow::is_empty")]
+    pub allow: Allow,
+    /// `true`: requests of one session keep to one deployment, drawn by weight, whatever the strategy but `priority`;
+    /// one that is out is left and returned to. `false`: they never do. Absent: only where it costs nothing, among
+    /// near-equals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<bool>,
 }
 
 /// What a model that is decided like `auto` changes.

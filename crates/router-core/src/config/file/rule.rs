@@ -60,6 +60,10 @@ pub struct Use {
     pub fallbacks: Vec<String>,
     /// Regions that may answer.
     pub regions: Vec<String>,
+    /// `true`: requests of one session keep to one deployment, drawn by weight, whatever the strategy but `priority`;
+    /// one that is out is left and returned to. `false`: they never do. Absent: as the model says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<bool>,
     /// An experiment. Not available in this version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
@@ -75,9 +79,10 @@ pub enum Strategy {
     Weighted,
     /// In turn.
     RoundRobin,
-    /// Fewest attempts in flight first. Not available in this version.
+    /// Fewest attempts in flight for its weight first; of those alike, by expected cost.
     LeastBusy,
-    /// Shortest expected time first. Not available in this version.
+    /// Shortest expected time first, the better of two drawn at random: to the first byte of a stream, or to the end of
+    /// a whole answer, times what is in flight there.
     LowestLatency,
     /// In the order given.
     Priority,

@@ -42,6 +42,7 @@ fn compiled() -> Compiled {
         config_hash: "c".into(),
         catalog_hash: "k".into(),
         providers: Vec::new(),
+        provider_names: Vec::new(),
         deployments: ["p/a", "p/b", "p/c"].map(deployment).to_vec(),
         models: BTreeMap::new(),
         tiers: Vec::new(),
@@ -93,11 +94,13 @@ fn input() -> DecisionInput {
         n: 1,
         options: RequestOptions::default(),
         key_models: Vec::new(),
+        key_providers: Vec::new(),
         key_regions: Vec::new(),
         barred_dialects: Vec::new(),
         turn: 0,
         budget_left: None,
         board: vec![DeploymentView::default(); 3],
+        disabled: Vec::new(),
     }
 }
 

@@ -41,12 +41,12 @@ pub(crate) fn body(envelope: &Envelope, changes: &Changes<'_>) -> Pieces {
     let mut edits: SmallVec<[Edit; 6]> = SmallVec::new();
     let mut cuts: SmallVec<[Span; 4]> = SmallVec::new();
     let mut insert = String::new();
-    if envelope.model != changes.model {
+    if envelope.model_span.is_empty() {
+        insert.push_str(&format!("\"model\":{},", quoted(changes.model)));
+    } else if envelope.model != changes.model {
         edits.push((envelope.model_span.clone(), quoted(changes.model)));
     }
-    if let Some(span) = &envelope.options_span {
-        cuts.push(bare(&envelope.body, span));
-    }
+    cuts.extend(envelope.own_spans.iter().cloned());
     output_limit(envelope, changes, &mut edits, &mut cuts, &mut insert);
     stream_options(envelope, changes.quirks, &mut edits, &mut cuts, &mut insert);
     if let Some(tail) = changes.tail {
@@ -209,15 +209,6 @@ fn find_member(body: &[u8], mut wanted: impl FnMut(&str, &Span) -> bool) -> Opti
         }
     }
     None
-}
-
-/// A member's range without the comma and white space at its ends.
-fn bare(body: &[u8], span: &Span) -> Span {
-    let bytes = body.get(span.clone()).unwrap_or_default();
-    let outside = |byte: &u8| byte.is_ascii_whitespace() || *byte == b',';
-    let front = bytes.iter().take_while(|byte| outside(byte)).count();
-    let back = bytes.iter().rev().take_while(|byte| outside(byte)).count();
-    span.start + front..span.end.saturating_sub(back)
 }
 
 /// Ranges to cut for these members: each with the comma after it, or, at the end of the object, the one before it.

@@ -49,7 +49,9 @@ pub(super) fn fault_of_finish(reason: &str) -> Option<ReplyFault> {
 pub(super) fn not_json(body: &[u8], error: &serde_json::Error) -> ReplyFault {
     let start = body.iter().find(|byte| !byte.is_ascii_whitespace());
     match start {
-        None => bad_reply("the answer is empty"),
+        None => {
+            ReplyFault { kind: FailureKind::Empty, message: "a reply without a body".to_owned(), code: None }
+        }
         Some(b'<') => bad_reply("the answer is a web page, not JSON"),
         Some(_) if error.is_eof() => ReplyFault {
             kind: FailureKind::Truncated,

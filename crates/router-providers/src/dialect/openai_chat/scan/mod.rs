@@ -4,13 +4,14 @@
 //! a wish (OpenAI documents it as best effort) and sets no bit; `parallel_tool_calls` only when asked for with tools;
 //! `reasoning_effort` unless it is `none`, because models that do not reason refuse the member.
 
+mod habits;
 mod message;
 mod options;
 mod read;
 
 use bytes::Bytes;
 use router_core::capability::Capabilities;
-use router_core::chat::{DialectId, Envelope, MaxTokens, RequestOptions, Span};
+use router_core::chat::{DialectId, Envelope, Habits, MaxTokens, RequestOptions, Span};
 use router_core::tokens::TextStats;
 
 use self::read::{Keys, Scanned, Scanner, pointer_to};
@@ -53,7 +54,8 @@ fn empty(body: &Bytes) -> Envelope {
         needs: Capabilities::empty(),
         stats: TextStats::default(),
         options: RequestOptions::default(),
-        options_span: None,
+        habits: Habits::default(),
+        own_spans: Vec::new(),
         user: None,
         service_tier: None,
         unmapped: Vec::new(),
@@ -66,8 +68,6 @@ fn empty(body: &Bytes) -> Envelope {
 struct Top {
     messages: bool,
     parallel: bool,
-    /// Just after the last comma before the member being read, if there was one.
-    comma: Option<usize>,
 }
 
 fn top(scanner: &mut Scanner<'_>, envelope: &mut Envelope) -> Scanned<()> {
@@ -75,10 +75,7 @@ fn top(scanner: &mut Scanner<'_>, envelope: &mut Envelope) -> Scanned<()> {
     scanner.cursor.enter()?;
     envelope.insert_at = scanner.cursor.at();
     let (mut first, mut keys, mut state) = (true, Keys::default(), Top::default());
-    loop {
-        let before = scanner.cursor.at();
-        let Some(key) = scanner.cursor.key(&mut first)? else { break };
-        state.comma = (keys.count() > 0).then_some(before);
+    while let Some(key) = scanner.cursor.key(&mut first)? {
         let name = keys.add(scanner, &key)?;
         let result = match &*name {
             "messages" => {
@@ -90,7 +87,10 @@ fn top(scanner: &mut Scanner<'_>, envelope: &mut Envelope) -> Scanned<()> {
         result?;
     }
     scanner.cursor.end()?;
-    if envelope.model_span.is_empty() {
+    if envelope.model_span.is_empty() && !envelope.habits.models.is_empty() {
+        envelope.model = envelope.habits.models.remove(0);
+        envelope.habits.first_is_model = true;
+    } else if envelope.model_span.is_empty() {
         return read::wrong("/model", "a model must be named");
     }
     if !state.messages {
@@ -112,7 +112,7 @@ fn member(
     let at = |stop: read::Stop| stop.under(&pointer_to(name));
     match name {
         "model" => model(scanner, envelope).map_err(at),
-        "router" => router(scanner, envelope, state, key).map_err(at),
+        "router" => router(scanner, envelope, key).map_err(at),
         "max_tokens" | "max_completion_tokens" => max_tokens(scanner, envelope, key).map_err(at),
         "stream" => {
             envelope.stream = scanner.optional_bool().map_err(at)?.unwrap_or(false);
@@ -142,7 +142,14 @@ fn member(
         "logprobs" | "top_logprobs" | "reasoning_effort" | "modalities" | "audio" | "functions" => {
             needing(scanner, envelope, name).map_err(at)
         }
-        _ => foreign(scanner, envelope, name),
+        _ => match habits::member(scanner, envelope, name).map_err(at)? {
+            Some(true) => {
+                envelope.own_spans.push(key.span.start - 1..scanner.cursor.at());
+                Ok(())
+            }
+            Some(false) => Ok(()),
+            None => foreign(scanner, envelope, name),
+        },
     }
 }
 
@@ -157,16 +164,12 @@ fn model(scanner: &mut Scanner<'_>, envelope: &mut Envelope) -> Scanned<()> {
     Ok(())
 }
 
-/// The `router` object: its wishes, and the range to cut: the member with the comma before it, or else after it.
-fn router(scanner: &mut Scanner<'_>, envelope: &mut Envelope, state: &Top, key: &Text) -> Scanned<()> {
+/// The `router` object: its wishes, and the range to cut.
+fn router(scanner: &mut Scanner<'_>, envelope: &mut Envelope, key: &Text) -> Scanned<()> {
     scanner.expect(Kind::Object, "an object")?;
     let span = scanner.cursor.skip()?;
     envelope.options = options::read(scanner.bytes.get(span.clone()).unwrap_or_default())?;
-    let key_start = key.span.start - 1;
-    envelope.options_span = Some(match state.comma {
-        Some(comma) => comma..span.end,
-        None => key_start..read::past_comma(scanner.bytes, span.end),
-    });
+    envelope.own_spans.push(key.span.start - 1..span.end);
     Ok(())
 }
 
@@ -311,10 +314,15 @@ fn needing(scanner: &mut Scanner<'_>, envelope: &mut Envelope, name: &str) -> Sc
 
 /// A member that only this dialect knows, or nobody yet: forwarded, and named for the gate unless it says nothing.
 fn foreign(scanner: &mut Scanner<'_>, envelope: &mut Envelope, name: &str) -> Scanned<()> {
-    if !matches!(scanner.raw()?, b"null" | b"false" | b"[]" | b"{}" | b"\"\"") {
+    if !says_nothing(scanner.raw()?) {
         envelope.unmapped.push(pointer_to(name));
     }
     Ok(())
+}
+
+/// A value that any dialect expresses, by leaving it out.
+fn says_nothing(value: &[u8]) -> bool {
+    matches!(value, b"null" | b"false" | b"[]" | b"{}" | b"\"\"")
 }
 
 #[cfg(test)]

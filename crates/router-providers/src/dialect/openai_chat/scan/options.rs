@@ -2,15 +2,13 @@
 
 use router_core::chat::RequestOptions;
 use router_core::money::Usd;
+use serde::de::DeserializeOwned;
 
 use super::read::{Scanned, Scanner, wrong};
 
 /// Reads wishes from an object whose grammar has been checked.
 pub(super) fn read(object: &[u8]) -> Scanned<RequestOptions> {
-    let options = match serde_json::from_slice::<RequestOptions>(object) {
-        Ok(options) => options,
-        Err(error) => return blame(object, &error),
-    };
+    let options = typed::<RequestOptions>(object)?;
     let positive = |value: Option<u64>| value != Some(0);
     let in_range = [
         ("/latency_budget_ms", positive(options.latency_budget_ms), "must be at least 1"),
@@ -24,14 +22,19 @@ pub(super) fn read(object: &[u8]) -> Scanned<RequestOptions> {
     }
 }
 
+/// Reads an object whose grammar has been checked into its type.
+pub(super) fn typed<T: DeserializeOwned>(object: &[u8]) -> Scanned<T> {
+    serde_json::from_slice(object).or_else(|error| blame::<T>(object, &error))
+}
+
 /// Finds the member to blame by reading each one alone: only wrong requests pay for it.
-fn blame(object: &[u8], whole: &serde_json::Error) -> Scanned<RequestOptions> {
+fn blame<T: DeserializeOwned>(object: &[u8], whole: &serde_json::Error) -> Scanned<T> {
     let mut scanner = Scanner::new(object, usize::MAX);
     scanner.expect(super::Kind::Object, "an object")?;
     scanner.object(|scanner, key| {
         let value = scanner.raw()?;
         let member = [b"{", crate::json::quoted(key).as_bytes(), b":", value, b"}"].concat();
-        match serde_json::from_slice::<RequestOptions>(&member) {
+        match serde_json::from_slice::<T>(&member) {
             Ok(_) => Ok(()),
             Err(error) => wrong("", plain(&error)),
         }
@@ -40,7 +43,7 @@ fn blame(object: &[u8], whole: &serde_json::Error) -> Scanned<RequestOptions> {
 }
 
 /// The error without the position inside the member, which means nothing to the caller.
-fn plain(error: &serde_json::Error) -> String {
+pub(super) fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or_default().to_owned()
 }

@@ -66,13 +66,6 @@ pub(super) fn pointer_to(name: &str) -> String {
     pointer
 }
 
-/// The offset after the comma that follows, or `at` when none does.
-pub(super) fn past_comma(bytes: &[u8], at: usize) -> usize {
-    let rest = bytes.get(at..).unwrap_or_default();
-    let spaces = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-    if rest.get(spaces) == Some(&b',') { at + spaces + 1 } else { at }
-}
-
 /// Keys of one object, each of which may come once. Bounded, so that checking stays cheap on hostile input.
 #[derive(Default)]
 pub(super) struct Keys<'a>(SmallVec<[Cow<'a, str>; 24]>);
@@ -81,10 +74,6 @@ pub(super) struct Keys<'a>(SmallVec<[Cow<'a, str>; 24]>);
 const MAX_MEMBERS: usize = 256;
 
 impl<'a> Keys<'a> {
-    pub(super) fn count(&self) -> usize {
-        self.0.len()
-    }
-
     /// Notes a key and gives its name.
     pub(super) fn add(&mut self, scanner: &Scanner<'a>, key: &Text) -> Scanned<Cow<'a, str>> {
         let name = scanner.cursor.unescape(key);

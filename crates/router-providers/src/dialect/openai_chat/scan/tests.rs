@@ -92,6 +92,73 @@ fn bad_input() {
     assert!(problem.message.contains("not valid UTF-8 at byte 10"), "{problem}");
 }
 
+#[test]
+fn what_is_wrong_in_other_gateways_words() {
+    refused(r#"{"models":[],"messages":[]}"#, "/messages", "at least one");
+    refused(r#"{"models":[],"messages":[{"role":"user","content":"x"}]}"#, "/model", "must be named");
+    refused(&with(r#""models":"m""#), "/models", "an array of models");
+    refused(&with(r#""models":["m",1]"#), "/models/1", "must be a string");
+    refused(&with(r#""models":["m",""]"#), "/models/1", "must be named");
+    refused(&with(&format!(r#""models":[{}"m"]"#, r#""m","#.repeat(64))), "/models/64", "more than 64");
+    refused(&with(r#""provider":[]"#), "/provider", "must be an object");
+    refused(&with(r#""provider":{"onyl":["a"]}"#), "/provider/onyl", "unknown field");
+    refused(&with(r#""provider":{"zdr":true}"#), "/provider/zdr", "unknown field");
+    refused(&with(r#""provider":{"only":"a"}"#), "/provider/only", "invalid type");
+    refused(&with(r#""provider":{"only":[],"only":[]}"#), "/provider/only", "given twice");
+    refused(&with(r#""provider":{"sort":"speed"}"#), "/provider/sort", "unknown variant");
+    refused(&with(r#""provider":{"data_collection":"no"}"#), "/provider/data_collection", "unknown variant");
+    refused(&with(r#""provider":{"max_price":{"prompt":-1}}"#), "/provider/max_price", "-1");
+    refused(&with(r#""fallbacks":{"m":["n"]}"#), "/fallbacks", "an array of models");
+    refused(
+        &with(r#""fallbacks":["m",{"model":"n","messages":[]}]"#),
+        "/fallbacks/1",
+        "unknown field `messages`",
+    );
+    refused(&with(r#""num_retries":-1"#), "/num_retries", "0 or more");
+    refused(&with(r#""num_retries":"2""#), "/num_retries", "whole number");
+    refused(&with(r#""disable_fallbacks":"yes""#), "/disable_fallbacks", "true or false");
+    refused(&with(r#""metadata":{"tags":["a",1]}"#), "/metadata/tags/1", "must be a string");
+}
+
+#[test]
+fn other_gateways_words_are_understood_and_taken_out() {
+    let body = r#"{"models":["a/x","b"],"messages":[{"role":"user","content":"hi"}],
+        "provider":{"order":["P"],"only":["p","q"],"ignore":["r"],"allow_fallbacks":false,"require_parameters":true,
+            "sort":{"by":"price"},"max_price":{"prompt":1,"completion":"2.5","request":0.01},"data_collection":"deny"},
+        "fallbacks":["c",{"model":"d"}],"metadata":{"tags":["t","u"],"other":{}},"num_retries":2,"disable_fallbacks":true,
+        "prompt_cache_key":"k","temperature":1}"#;
+    let envelope = scanned(body).unwrap();
+    let habits = &envelope.habits;
+    assert_eq!((&*envelope.model, envelope.model_span.is_empty()), ("a/x", true));
+    assert_eq!((&*habits.models, habits.first_is_model), (&["b".to_owned()][..], true));
+    assert_eq!(
+        (&*habits.fallbacks, &*habits.tags),
+        (&["c".to_owned(), "d".into()][..], &["t".to_owned(), "u".into()][..])
+    );
+    assert_eq!((habits.num_retries, habits.disable_fallbacks), (Some(2), true));
+    assert_eq!(habits.cache_key.as_deref(), Some("k"));
+    let provider = habits.provider.as_ref().unwrap();
+    assert_eq!((&*provider.order, provider.first_choice_only()), (&["P".to_owned()][..], false));
+    assert_eq!(provider.sort.map(|sort| sort.0), Some(router_core::chat::SortBy::Price));
+    let price = provider.max_price.unwrap();
+    assert_eq!((price.prompt.unwrap().micro(), price.completion.unwrap().micro()), (1_000_000, 2_500_000));
+    assert_eq!(envelope.own_spans.len(), 6, "all but the cache key, which is the upstream's too");
+    assert_eq!(envelope.unmapped, ["/prompt_cache_key"]);
+
+    let absent = scanned(&with(
+        r#""models":null,"provider":null,"fallbacks":null,"num_retries":null,"metadata":null"#,
+    ))
+    .unwrap();
+    assert_eq!(absent.habits, Habits::default());
+    assert_eq!((absent.own_spans.len(), absent.unmapped.len()), (4, 0));
+    let theirs = scanned(&with(r#""metadata":{"tags":"a,b","team":"x"}"#)).unwrap();
+    assert_eq!(
+        (theirs.own_spans.len(), &*theirs.unmapped),
+        (0, &["/metadata".to_owned()][..]),
+        "OpenAI's own"
+    );
+}
+
 #[track_caller]
 fn needs(members: &str, names: &str) {
     let envelope = scanned(&with(members)).unwrap();
@@ -156,7 +223,8 @@ fn parts_are_found_whatever_their_order() {
     let members: Vec<_> = limit.members.iter().map(|(m, v)| (at(m), at(v))).collect();
     assert_eq!(members, [(r#""max_tokens": 50"#, "50"), (r#""max_completion_tokens": 40"#, "40")]);
     assert_eq!(envelope.options.tier.as_deref(), Some("economy"));
-    assert!(at(envelope.options_span.as_ref().unwrap()).starts_with(','), "with the comma before it");
+    let own: Vec<_> = envelope.own_spans.iter().map(at).collect();
+    assert_eq!(own, [r#""router": {"tier":"economy","tags":["a"],"max_cost_usd":"0.01"}"#]);
     assert_eq!(envelope.unmapped, ["/messages/1/content/1", "/service_tier", "/future"]);
     assert_eq!(envelope.insert_at, 1);
     assert!(envelope.stats.bytes >= 30, "{:?}", envelope.stats);

@@ -86,6 +86,18 @@ fn edits() {
         (Some(5), OPENAI_LIKE),
         r#""max_completion_tokens":5,"model":"up",M"#,
     );
+    // What speaks to a gateway, and a model that is named elsewhere.
+    check(
+        r#""models":["a","b"],M,"provider":{"only":["x"]},"fallbacks":[],"num_retries":1"#,
+        plain,
+        r#""model":"up",M"#,
+    );
+    check(
+        r#""metadata":{"tags":["t"]} ,"model":"m",M,"disable_fallbacks":true , "prompt_cache_key":"k""#,
+        plain,
+        r#""model":"up",M, "prompt_cache_key":"k""#,
+    );
+    check(r#""model":"up","metadata":{"team":"a"},M"#, plain, r#""model":"up","metadata":{"team":"a"},M"#);
     // Usage of streams.
     check(
         r#""model":"up",M,"stream":true"#,
@@ -139,8 +151,8 @@ proptest! {
 
     #[test]
     fn whatever_is_cut_it_stays_json(
-        order in Just(vec!["router", "max_tokens", "max_completion_tokens", "stream_options", "response_format", "model", "messages", "stream"]).prop_shuffle(),
-        present in any::<u16>(), going_on in any::<bool>(), cap in prop::option::of(1_u64..20), space in "[ \n]?", quirk in any::<(bool, bool)>(),
+        order in Just(vec!["router", "models", "provider", "num_retries", "max_tokens", "max_completion_tokens", "stream_options", "response_format", "model", "messages", "stream"]).prop_shuffle(),
+        present in any::<u16>(), named: bool, going_on in any::<bool>(), cap in prop::option::of(1_u64..20), space in "[ \n]?", quirk in any::<(bool, bool)>(),
     ) {
         let quirks = Quirks {
             max_tokens: if quirk.0 { MaxTokensName::MaxTokens } else { MaxTokensName::MaxCompletionTokens },
@@ -150,6 +162,9 @@ proptest! {
         let members: Vec<String> = order.iter().enumerate().filter_map(|(at, name)| {
             let value = match *name {
                 "router" => r#"{"tags":["a,b"]}"#,
+                "models" => r#"["a","b,c"]"#,
+                "provider" => r#"{ "only" : ["a"] }"#,
+                "num_retries" => "2",
                 "max_tokens" => "10",
                 "max_completion_tokens" => "null",
                 "stream_options" => r#"{"include_usage":false}"#,
@@ -158,7 +173,10 @@ proptest! {
                 "response_format" => r#"{"type":"json_object"}"#,
                 _ => "true",
             };
-            let must = matches!(*name, "model" | "messages");
+            let must = *name == "messages" || *name == if named { "model" } else { "models" };
+            if *name == "model" && !named {
+                return None;
+            }
             (must || present & (1 << at) != 0).then(|| format!("\"{name}\"{space}:{value}{space}"))
         }).collect();
         let request = format!("{{{space}{}}}", members.join(&format!(",{space}")));
@@ -177,7 +195,9 @@ proptest! {
         prop_assert!(!going_on || messages[1]["content"] == "]}", "{}", seen);
         prop_assert_eq!(value.get("add_generation_prompt").is_some(), going_on);
         prop_assert!(!going_on || value.get("response_format").is_none());
-        prop_assert!(value.get("router").is_none());
+        for own in ["router", "models", "provider", "num_retries"] {
+            prop_assert!(value.get(own).is_none(), "{}", seen);
+        }
         if let Some(cap) = cap {
             let name = if quirk.0 { "max_tokens" } else { "max_completion_tokens" };
             prop_assert!(value[name].as_u64().is_some_and(|limit| limit <= cap), "{}", seen);

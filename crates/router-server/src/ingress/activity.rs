@@ -1,0 +1,239 @@
+//! What a connection is doing, and until when it may: a request's headers have a time from their first byte, and the time
+//! between two requests is another one. hyper has one timer for both.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+use router_core::time::Timestamp;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::clock::Clock;
+use crate::stream::{Body, Cut};
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doing {
+    /// Nothing has come yet.
+    Fresh,
+    /// Some of a request's headers have come.
+    Head,
+    /// A request is being served: it has limits of its own.
+    Request,
+    /// It waits for the next request.
+    Idle,
+}
+
+/// Shared by a connection, its socket and the body it sends; all of them live in one task.
+#[derive(Debug)]
+pub(super) struct Activity {
+    clock: Clock,
+    /// What, in the two lowest bits, and since when, in microseconds, above them.
+    state: AtomicU64,
+}
+
+impl Activity {
+    /// Of a connection just accepted.
+    pub(super) fn new(clock: Clock) -> Arc<Self> {
+        let activity = Self { clock, state: AtomicU64::new(0) };
+        activity.set(Doing::Fresh, clock.now());
+        Arc::new(activity)
+    }
+
+    fn set(&self, doing: Doing, since: Timestamp) {
+        self.state.store((since.as_micros() << 2) | doing as u64, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> (Doing, Timestamp) {
+        let state = self.state.load(Ordering::Relaxed);
+        let doing = match state & 3 {
+            0 => Doing::Fresh,
+            1 => Doing::Head,
+            2 => Doing::Request,
+            _ => Doing::Idle,
+        };
+        (doing, Timestamp::from_micros(state >> 2))
+    }
+
+    /// Bytes came. What drips does not make the time for headers longer, nor does what comes late after connecting.
+    fn read(&self) {
+        match self.get() {
+            (Doing::Fresh, since) => self.set(Doing::Head, since),
+            (Doing::Idle, _) => self.set(Doing::Head, self.clock.now()),
+            (Doing::Head | Doing::Request, _) => {}
+        }
+    }
+
+    /// Headers are complete.
+    pub(super) fn request(&self) {
+        self.set(Doing::Request, self.clock.now());
+    }
+
+    /// Nobody has begun to ask anything: such a connection may be closed at any time.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.get().0, Doing::Fresh | Doing::Idle)
+    }
+
+    /// When it must have got on; `None`: others watch over it.
+    pub(super) fn due(&self, times: Times) -> Option<Timestamp> {
+        due(self.get(), times)
+    }
+}
+
+/// How long a connection may stay as it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// For a request's headers.
+    pub(super) header: Duration,
+    /// Between two requests.
+    pub(super) idle: Duration,
+}
+
+fn due((doing, since): (Doing, Timestamp), times: Times) -> Option<Timestamp> {
+    match doing {
+        Doing::Fresh | Doing::Head => Some(since + times.header),
+        Doing::Idle => Some(since + times.idle),
+        Doing::Request => None,
+    }
+}
+
+/// A socket that says when bytes come.
+#[derive(Debug)]
+pub(super) struct Watched {
+    stream: TcpStream,
+    activity: Arc<Activity>,
+}
+
+impl Watched {
+    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+        Self { stream, activity }
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.activity.read();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// A body with whose end its connection is idle.
+pub(super) struct Answering {
+    body: Body,
+    activity: Arc<Activity>,
+}
+
+impl Answering {
+    pub(super) fn new(body: Body, activity: Arc<Activity>) -> Self {
+        Self { body, activity }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.activity.set(Doing::Idle, self.activity.clock.now());
+    }
+}
+
+impl hyper::body::Body for Answering {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Script: `b` bytes come, `r` headers are complete, `a` the answer has been handed over. Expected: what it is then.
+    fn check(script: &str, expected: Doing) {
+        let activity = Activity::new(Clock::new());
+        for step in script.chars() {
+            match step {
+                'b' => activity.read(),
+                'r' => activity.request(),
+                _ => drop(Answering::new(Body::whole(""), Arc::clone(&activity))),
+            }
+        }
+        assert_eq!(activity.get().0, expected, "{script}");
+    }
+
+    #[test]
+    fn a_connection_is_between_requests_or_in_one() {
+        check("", Doing::Fresh);
+        check("b", Doing::Head);
+        check("bbb", Doing::Head);
+        check("br", Doing::Request);
+        check("brbb", Doing::Request);
+        check("bra", Doing::Idle);
+        check("brab", Doing::Head);
+        check("brabr", Doing::Request);
+        // One request behind another in the same bytes.
+        check("brar", Doing::Request);
+    }
+
+    #[test]
+    fn dripping_makes_no_time_longer() {
+        let activity = Activity::new(Clock::new());
+        let (_, accepted) = activity.get();
+        (0..3).for_each(|_| activity.read());
+        assert_eq!(activity.get(), (Doing::Head, accepted));
+        let times = Times { header: Duration::from_secs(10), idle: Duration::from_secs(300) };
+        let at = Timestamp::from_millis(1_000);
+        assert_eq!(due((Doing::Fresh, at), times), Some(at + times.header));
+        assert_eq!(due((Doing::Head, at), times), Some(at + times.header));
+        assert_eq!(due((Doing::Idle, at), times), Some(at + times.idle));
+        assert_eq!(due((Doing::Request, at), times), None);
+    }
+}
