@@ -221,7 +221,7 @@ impl Translation {
 fn count(delta: &Delta, written: &mut Written) {
     match delta {
         Delta::Text(text) | Delta::Refusal(text) | Delta::Reasoning(text) => {
-            written.text += text.len() as u64
+            written.text += text.len() as u64;
         }
         Delta::ToolStart { name: text, .. } | Delta::ToolArguments { json: text, .. } => {
             written.calls += text.len() as u64;
