@@ -150,7 +150,8 @@ fn a_late_attempt_is_raced_and_its_loser_is_stopped_and_paid() {
             json!({ "reliability": { "hedging": { "enabled": true, "max_extra_cost_percent": 100 } } });
         let server = start(&places, hedging);
         let body = ask(json!({ "stream": stream, "max_tokens": 12 }));
-        for _ in 0..20 {
+        // As many as are needed to know its p95, and no more: of twenty, one is late.
+        for _ in 0..10 {
             assert_eq!(server.chat(&body).header("x-router-deployment"), places[0].id());
         }
         places[0].upstream.script(|script| script.latency = Duration::from_secs(50));
@@ -165,11 +166,11 @@ fn a_late_attempt_is_raced_and_its_loser_is_stopped_and_paid() {
         );
         assert!(took < Duration::from_secs(20), "{took:?}");
         eventually("the first is stopped", || {
-            (places[0].upstream.calls()[20].ending == Ending::Lost).then_some(())
+            (places[0].upstream.calls()[10].ending == Ending::Lost).then_some(())
         });
         assert!(server.metrics().contains("router_hedges_total{outcome=\"won\"} 1"), "{}", server.metrics());
         let rows = server.stop().rows();
-        let raced: Vec<_> = rows.attempts.iter().skip(20).collect();
+        let raced: Vec<_> = rows.attempts.iter().skip(10).collect();
         let ends: Vec<_> = raced.iter().map(|row| (&*row.deployment, row.outcome.as_deref())).collect();
         assert_eq!(ends, [("first/m", Some("cancelled")), ("second/m", Some("success"))]);
         assert!(raced[0].estimated && raced[0].cost_nanousd > 0, "the loser is paid: {:?}", raced[0]);

@@ -39,6 +39,8 @@ pub(crate) struct Flight {
     pub(crate) failover: Failover,
     pub(crate) live: BTreeMap<AttemptNo, Admitted>,
     pub(crate) booked: BTreeMap<AttemptNo, DeploymentIdx>,
+    /// Whom it asked first.
+    first: Option<DeploymentIdx>,
     barred: Vec<DeploymentIdx>,
     failures: Vec<FailureKind>,
     pub(crate) sent: u32,
@@ -64,6 +66,7 @@ impl Flight {
             failover,
             live: BTreeMap::new(),
             booked: BTreeMap::new(),
+            first: None,
             barred: vec![],
             failures: vec![],
             sent: 0,
@@ -84,7 +87,7 @@ impl Flight {
     }
 
     /// An attempt was asked for: it may be.
-    pub(crate) fn assert_may(&self, action: Action, views: &[DeploymentView]) {
+    pub(crate) fn assert_may(&mut self, action: Action, views: &[DeploymentView]) {
         let Action::Admit { attempt, deployment, draws, last_resort, place, hedge } = action else { return };
         let kept =
             |(kind, list): &(FailureKind, Vec<_>)| list.contains(&deployment) && self.failures.contains(kind);
@@ -93,7 +96,8 @@ impl Flight {
         assert!(!self.barred.contains(&deployment), "not repeated where it was refused");
         assert!(self.calls > 0 || !draws, "the first is no repeat");
         assert_eq!(self.booked.contains_key(&attempt), place == Place::Booked);
-        assert!(!self.request.no_fallbacks || self.request.wanted.first().is_some(), "somebody was wanted");
+        let first = *self.first.get_or_insert(deployment);
+        assert!(!self.request.no_fallbacks || deployment == first, "no other without fallbacks");
         let seen = views[deployment.get()];
         if hedge {
             let other = self.live.values().all(|live| live.sent && live.deployment != deployment);

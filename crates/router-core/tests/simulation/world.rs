@@ -51,8 +51,6 @@ pub(crate) struct World {
     pub(crate) sent: Vec<(DeploymentIdx, Timestamp)>,
     /// States seen by views, by deployment, each change once.
     pub(crate) states: Vec<Vec<DeploymentState>>,
-    /// Open until then, as a view said.
-    open_until: Vec<Timestamp>,
     pub(crate) finishes: Vec<Finish>,
     /// Times from arrival to the end, in the order of the ends.
     pub(crate) took: Vec<Duration>,
@@ -73,7 +71,6 @@ impl World {
             now: START,
             health: health.collect(),
             states: vec![vec![]; deployments.len()],
-            open_until: vec![Timestamp::ZERO; deployments.len()],
             upstreams: deployments.into_iter().map(|(_, upstream)| upstream).collect(),
             flights: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -135,15 +132,9 @@ impl World {
     fn views(&mut self, seed: u64) -> Vec<DeploymentView> {
         let now = self.now;
         let views: Vec<_> = self.health.iter_mut().map(|h| h.view(now, seed)).collect();
-        for ((seen, until), view) in self.states.iter_mut().zip(&mut self.open_until).zip(&views) {
+        for (seen, view) in self.states.iter_mut().zip(&views) {
             if seen.last() != Some(&view.state) {
                 seen.push(view.state);
-            }
-            let open = view.state == DeploymentState::Open;
-            assert!(open || now >= *until, "an open breaker lets nobody in before its time: {view:?}");
-            // With a spent rate the time named is that of the rate.
-            if open && !view.rate_spent {
-                *until = now + Duration::from_millis(view.returns_in_ms.saturating_sub(1).into());
             }
         }
         views

@@ -5,12 +5,12 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use router_core::attempt::Outcome;
-use router_core::budget::size::Meter;
 use router_core::chat::Usage;
 use router_core::compiled::DeploymentIdx;
-use router_core::cost::{DEFAULT_OUTPUT_TOKENS, Dearest};
+use router_core::cost::DEFAULT_OUTPUT_TOKENS;
 use router_core::failover::AttemptNo;
-use router_core::health::{Ending, Permit};
+use router_core::health::Ending;
+use router_core::limit::RateState;
 use router_core::money::Usd;
 use router_core::price::ServiceTier;
 use router_core::record::log::LogEvent;
@@ -20,44 +20,18 @@ use router_core::time::Timestamp;
 use router_providers::error as upstream;
 
 use super::admit::Taken;
+use super::metered::OpenAttempt;
 use super::money::Funded;
 use super::spent::{Settled, Spent};
 use crate::engine::Engine;
 use crate::ingress::Asked;
 use crate::telemetry::metrics::RequestDone;
-use crate::treasury::{Accounts, Held};
+use crate::treasury::Accounts;
 use crate::worker::Worker;
 
 /// Words of every request's records, made once.
 static SUCCESS: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("success"));
 static NOTHING: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
-
-/// An attempt in flight.
-pub(super) struct OpenAttempt {
-    pub(super) record: OpenRecord,
-    pub(super) deployment: DeploymentIdx,
-    permit: Permit,
-    pub(super) held: Held,
-    /// What more of its output costs.
-    pub(super) dearest: Dearest,
-    pub(super) meter: Option<Meter>,
-    /// The limit on the wire, where money set it.
-    pub(super) cap: Option<u64>,
-    pub(super) unseen: bool,
-    first_byte: Option<Timestamp>,
-    pub(super) input_bound: u64,
-    /// Its beginning is in the spool; if it is not, its end has no place there either.
-    pub(super) written: bool,
-}
-
-/// What the attempts of one request are opened with.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bound {
-    /// Most input tokens.
-    pub(super) input_tokens: u64,
-    /// Most output tokens of one answer.
-    pub(super) output_tokens: u64,
-}
 
 /// One request's accounts.
 pub(super) struct Books {

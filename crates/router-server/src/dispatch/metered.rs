@@ -1,17 +1,46 @@
 //! The money of a request's attempts under way: which budgets they count on, what more of an answer costs, and whether there
 //! is money for it.
 
-use router_core::budget::size::{LEAD_TOKENS, Reading};
+use router_core::budget::size::{LEAD_TOKENS, Meter, Reading};
 use router_core::compiled::DeploymentIdx;
-use router_core::cost::DEFAULT_OUTPUT_TOKENS;
+use router_core::cost::{DEFAULT_OUTPUT_TOKENS, Dearest};
 use router_core::failover::AttemptNo;
+use router_core::health::Permit;
 use router_core::money::Usd;
 use router_core::price::ServiceTier;
-use router_core::record::LedgerRecord;
+use router_core::record::{LedgerRecord, OpenRecord};
+use router_core::time::Timestamp;
 
-use super::books::{Books, OpenAttempt};
+use super::books::Books;
 use super::spent::{Settled, Spent, Terms};
-use crate::treasury::Account;
+use crate::treasury::{Account, Held};
+
+/// An attempt in flight.
+pub(super) struct OpenAttempt {
+    pub(super) record: OpenRecord,
+    pub(super) deployment: DeploymentIdx,
+    pub(super) permit: Permit,
+    pub(super) held: Held,
+    /// What more of its output costs.
+    pub(super) dearest: Dearest,
+    pub(super) meter: Option<Meter>,
+    /// The limit on the wire, where money set it.
+    pub(super) cap: Option<u64>,
+    pub(super) unseen: bool,
+    pub(super) first_byte: Option<Timestamp>,
+    pub(super) input_bound: u64,
+    /// Its beginning is in the spool; if it is not, its end has no place there either.
+    pub(super) written: bool,
+}
+
+/// What the attempts of one request are opened with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bound {
+    /// Most input tokens.
+    pub(super) input_tokens: u64,
+    /// Most output tokens of one answer.
+    pub(super) output_tokens: u64,
+}
 
 impl Books {
     /// So many output tokens are expected of one answer.

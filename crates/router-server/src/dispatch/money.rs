@@ -10,7 +10,7 @@ use router_core::failover::{AttemptNo, Event, NotAdmitted, Place};
 use router_core::health::Ask;
 use router_core::tokens::IMAGE_TOKENS_BOUND;
 
-use super::books::Bound;
+use super::metered::Bound;
 use super::run::Run;
 use crate::error::ApiError;
 use crate::treasury::{self, Accounts, Held, Short, Taking, Waiting, Why};

@@ -210,3 +210,6 @@ impl Treasury {
 pub(crate) fn counting(accounts: &[Account], deployment: &Deployment) -> Accounts {
     accounts.iter().filter(|account| account.policy.matches.counts(deployment)).cloned().collect()
 }
+
+#[cfg(test)]
+mod tests;
