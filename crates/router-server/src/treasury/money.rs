@@ -28,6 +28,10 @@ pub(super) struct Money {
     wanted: Usd,
     /// A draw is under way, or asked for.
     pub(super) drawing: bool,
+    /// Some is on its way back to the ledger, from where it can be drawn again.
+    returning: bool,
+    /// Some was drawn since the last round: whoever it was drawn for may not have come for it yet.
+    fresh: bool,
     /// The ledger had no more, then.
     dry: Option<Timestamp>,
     /// The ledger could not be reached, then.
@@ -72,6 +76,8 @@ impl Money {
             ledger: None,
             wanted: Usd::ZERO,
             drawing: false,
+            returning: false,
+            fresh: false,
             dry: None,
             away: None,
             asked: Usd::ZERO,
@@ -116,7 +122,7 @@ impl Money {
         if !self.drawing && !recent(self.dry) && !recent(self.away) {
             self.drawing = true;
         }
-        self.drawing
+        self.drawing || self.returning
     }
 
     /// The ledger could not be reached lately.
@@ -189,12 +195,22 @@ impl Money {
             return;
         };
         self.budget.draw(amount);
+        self.fresh = true;
         let left = self.ledger.as_mut().map_or(Usd::ZERO, |ledger| {
             ledger.left = ledger.left - amount;
             ledger.left
         });
         self.dry = (amount < needed || left <= Usd::ZERO).then_some(now);
         self.away = None;
+    }
+
+    /// So much went back to the ledger; after an error nothing did, as far as is known.
+    pub(super) fn returned(&mut self, amount: Usd) {
+        self.returning = false;
+        if let Some(ledger) = self.ledger.as_mut().filter(|_| amount > Usd::ZERO) {
+            ledger.left += amount;
+            self.dry = None;
+        }
     }
 
     /// Another limit: by so much more, or less.
@@ -211,7 +227,10 @@ impl Money {
 
     /// Nothing is held, drawn, or to be done.
     pub(super) fn is_over(&self) -> bool {
-        self.budget.held() == Usd::ZERO && self.left() == Usd::ZERO && !self.drawing && self.owed == Usd::ZERO
+        self.budget.held() == Usd::ZERO
+            && self.left() == Usd::ZERO
+            && !(self.drawing || self.returning)
+            && self.owed == Usd::ZERO
     }
 
     /// What there is too much of, taken off.
@@ -220,7 +239,8 @@ impl Money {
         policy: &BudgetPolicy,
         (current, draining): (bool, bool),
     ) -> Option<Job> {
-        if self.drawing {
+        let fresh = std::mem::take(&mut self.fresh);
+        if self.drawing || self.returning || (fresh && !draining) {
             return None;
         }
         let float = self.ledger.map_or(Usd::ZERO, |ledger| Usd::from_nano(ledger.left.nano().max(0) / FLOAT));
@@ -230,6 +250,7 @@ impl Money {
             (false, left) => left,
         };
         let amount = self.budget.give_back(amount);
-        (amount > Usd::ZERO).then(|| Job::GiveBack { on: self.on(&policy.name), amount })
+        self.returning = amount > Usd::ZERO;
+        self.returning.then(|| Job::GiveBack { on: self.on(&policy.name), amount })
     }
 }

@@ -110,11 +110,13 @@ impl Purse {
         inner.wake();
     }
 
-    /// Money went back to the ledger.
+    /// So much went back to the ledger.
     pub(super) fn returned(&self, start: Timestamp, amount: Usd) {
-        if let Some(ledger) = self.lock().money(start).and_then(|money| money.ledger.as_mut()) {
-            ledger.left += amount;
+        let mut inner = self.lock();
+        if let Some(money) = inner.money(start) {
+            money.returned(amount);
         }
+        inner.wake();
     }
 
     /// The periods whose figures are worth knowing: those with money in them.

@@ -78,11 +78,11 @@ async fn spend(bench: &Bench, accounts: &Accounts, tasks: usize) -> i64 {
             loop {
                 if number % 7 == 0 {
                     // A client that leaves at once.
-                    if let Taking::Wait(waiting) = bench
-                        .treasury
-                        .take(accounts.clone(), Ask { wanted: usd(9_000_000), least: usd(2_000_000) })
-                    {
-                        drop(waiting);
+                    let ask = Ask { wanted: usd(9_000_000), least: usd(2_000_000) };
+                    match bench.treasury.take(accounts.clone(), ask) {
+                        Taking::Held(held) => assert_eq!(bench.treasury.settle(held, Usd::ZERO), Usd::ZERO),
+                        Taking::Wait(waiting) => drop(waiting),
+                        Taking::Short(_) => {}
                     }
                 }
                 let mut held = match bench.hold(accounts, 8_000_000, 2_000_000).await {

@@ -149,9 +149,8 @@ impl Office {
             // After an error it is not asked again: it may have happened. It comes back when this process ends.
             Job::GiveBack { on, amount } => {
                 let back = self.ask(|office, id| office.treasury.ledger.give_back(id, &on, amount)).await;
-                if self.told(back).is_some() {
-                    purse.returned(on.start, amount);
-                }
+                let back = self.told(back).map_or(Usd::ZERO, |()| amount);
+                purse.returned(on.start, back);
             }
             Job::Overdraw { on, amount } => {
                 // Once more after an error: booked twice, too little is spent, not too much.
