@@ -4,6 +4,9 @@
 ALTER TABLE attempts ADD COLUMN budgets TEXT;   -- JSON array of [name, begin of the period]; NULL: none
 ALTER TABLE requests ADD COLUMN provider TEXT;  -- that answered; NULL: none did, or written before this column
 
+-- Where its end is looked for when it dies; NULL: none, or written before this column.
+ALTER TABLE instances ADD COLUMN last_request BLOB;
+
 -- A budget in one period. allotted: drawn by processes, those still living included. settled: spent by ended ones.
 CREATE TABLE budgets (
     budget TEXT NOT NULL,

@@ -1,6 +1,6 @@
 //! A bounded number of records on their way into the ledger, an attempt's open and close made one row where they meet.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -65,6 +65,20 @@ impl Batch {
             Some(known) => *known = position,
             None => self.positions.push(position),
         }
+    }
+
+    /// The processes whose records these are, with the last request of each. A request's own record does not say whose it
+    /// is: it belongs to whose positions this batch reaches.
+    pub(crate) fn instances(&self) -> BTreeMap<InstanceId, Option<RequestId>> {
+        let ended = self.requests.iter().map(|request| request.request).max();
+        let mut last: BTreeMap<_, _> = self.positions.iter().map(|p| (p.instance, ended)).collect();
+        let opened = self.opened.iter().map(|row| (row.instance, row.open.request));
+        let closed = self.closed.iter().map(|(instance, close)| (*instance, close.request));
+        for (instance, request) in opened.chain(closed) {
+            let last = last.entry(instance).or_default();
+            *last = (*last).max(Some(request));
+        }
+        last
     }
 
     /// The provider of the deployment that answered a request, if that attempt began in this batch.

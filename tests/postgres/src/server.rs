@@ -1,6 +1,6 @@
 //! A server of the test's own: found, made in a temporary directory, run by a shell that ends it when the test is gone.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -8,13 +8,14 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// Starts the server and says so, waits until its input ends (which it does when the test dies, however it dies), stops
-/// the server. A Ctrl-C is the test's: what it leaves must still be cleaned up.
-const SCRIPT: &str = "trap '' INT\n\
+/// Starts the server and says so, waits for a word or the end of its input, which comes when the test dies, however it
+/// dies; stops the server; without a word it also cleans up. A Ctrl-C, and a test that dies meanwhile, must not end it.
+const SCRIPT: &str = "trap '' INT PIPE\n\
     \"$0\" -D \"$1\" -l \"$1/log\" -o \"$2\" -w -t 120 start >/dev/null 2>&1 || { cat \"$1/log\"; exit 1; }\n\
     echo ready\n\
-    cat >/dev/null\n\
-    exec \"$0\" -D \"$1\" -m fast -w -t 120 stop >/dev/null 2>&1";
+    read word\n\
+    \"$0\" -D \"$1\" -m fast -w -t 120 stop >/dev/null 2>&1 || exit 1\n\
+    [ \"$word\" = stop ] || rm -rf \"$1\"\n";
 
 /// Nothing of a test's database has to survive the machine.
 const OPTIONS: &str = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=60 \
@@ -90,7 +91,9 @@ impl Server {
     /// Ends it, and returns when it is gone.
     pub(crate) fn stop(&mut self) -> Result<()> {
         let Some(mut shell) = self.shell.take() else { bail!("it does not run") };
-        drop(shell.stdin.take());
+        if let Some(mut word) = shell.stdin.take() {
+            word.write_all(b"stop\n")?;
+        }
         ensure!(shell.wait()?.success(), "it could not be stopped");
         Ok(())
     }

@@ -267,7 +267,7 @@ impl store::Row for PgRow {
         self.try_get(at)
     }
 
-    fn bytes(&self, at: usize) -> Result<&[u8], sqlx::Error> {
+    fn bytes(&self, at: usize) -> Result<Option<&[u8]>, sqlx::Error> {
         self.try_get(at)
     }
 }

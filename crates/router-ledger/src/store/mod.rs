@@ -11,10 +11,9 @@ mod states;
 mod tx;
 mod write;
 
-use std::collections::BTreeSet;
-
 use router_core::budget::BudgetUse;
 use router_core::money::Usd;
+use router_core::record::RequestId;
 use router_core::time::Timestamp;
 
 use crate::batch::Batch;
@@ -108,11 +107,8 @@ impl<B: Backend> Store<B> {
 
     async fn write_batch(&self, batch: &Batch) -> Answered<()> {
         let mut tx = self.0.write().await?;
-        let mut instances: BTreeSet<_> = batch.positions.iter().map(|p| p.instance).collect();
-        instances.extend(batch.opened.iter().map(|row| row.instance));
-        instances.extend(batch.closed.iter().map(|(instance, _)| *instance));
-        for instance in instances {
-            lock(&mut tx, instance).await?;
+        for (instance, last) in batch.instances() {
+            lock(&mut tx, instance, last).await?;
         }
         if reached(&mut tx, &batch.positions).await? {
             return Ok(());
@@ -127,7 +123,7 @@ impl<B: Backend> Store<B> {
 
     async fn end(&self, instance: InstanceId) -> Answered<u64> {
         let mut tx = self.0.write().await?;
-        lock(&mut tx, instance).await?;
+        lock(&mut tx, instance, None).await?;
         let lost = write::end(&mut tx, instance).await?;
         budgets::finish(&mut tx, instance).await?;
         let args = [Arg::from(instance.0)];
@@ -139,9 +135,13 @@ impl<B: Backend> Store<B> {
 }
 
 /// Waits for any other transaction about the same process: one whose connection broke may still be on its way to the
-/// commit while the same is tried again, and must be seen then.
-async fn lock<T: Tx>(tx: &mut T, instance: InstanceId) -> Answered<()> {
-    tx.run("UPDATE instances SET finished = finished WHERE id = $1", &[instance.0.into()]).await?;
+/// commit while the same is tried again, and must be seen then. Notes the process's last request on the way.
+async fn lock<T: Tx>(tx: &mut T, instance: InstanceId, last: Option<RequestId>) -> Answered<()> {
+    let last = last.map(rows::id);
+    let last = last.as_ref().map_or(Arg::Bytes(None), Arg::from);
+    let text = "UPDATE instances SET last_request = \
+         CASE WHEN last_request > $2 THEN last_request ELSE coalesce($2, last_request) END WHERE id = $1";
+    tx.run(text, &[instance.0.into(), last]).await?;
     Ok(())
 }
 
@@ -169,7 +169,9 @@ impl<B: Backend> Ledger for Store<B> {
     }
 
     fn finish(&self, instance: InstanceId) -> Answer<'_, u64> {
-        self.ask("end a process in the ledger", self.end(instance))
+        let doing = "end a process in the ledger";
+        let end = async move { self.end(instance).await.map_err(|e| Error::database(doing, e)) };
+        self.place(Length::Long, end)
     }
 
     fn report<'a>(&'a self, query: &'a ReportQuery) -> Answer<'a, Report> {

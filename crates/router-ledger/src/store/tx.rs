@@ -16,7 +16,7 @@ pub(crate) enum Arg<'a> {
     Text(Option<&'a str>),
     /// A text that a driver may keep without a copy.
     Shared(Option<&'a Arc<str>>),
-    Bytes(&'a [u8]),
+    Bytes(Option<&'a [u8]>),
 }
 
 macro_rules! arg_from {
@@ -38,9 +38,9 @@ arg_from! {
     Option<&'a str> => Self::Text;
     &'a Arc<str> => |text| Self::Shared(Some(text));
     &'a Option<Arc<str>> => |text| Self::Shared(text.as_ref());
-    &'a [u8] => Self::Bytes;
-    &'a [u8; 16] => |bytes| Self::Bytes(bytes);
-    &'a [u8; 32] => |bytes| Self::Bytes(bytes);
+    &'a [u8] => |bytes| Self::Bytes(Some(bytes));
+    &'a [u8; 16] => |bytes| Self::Bytes(Some(bytes));
+    &'a [u8; 32] => |bytes| Self::Bytes(Some(bytes));
 }
 
 /// Whether an argument could be taken.
@@ -60,7 +60,7 @@ pub(crate) trait Row: Send + Sync {
     fn int(&self, at: usize) -> Result<Option<i64>, sqlx::Error>;
     fn flag(&self, at: usize) -> Result<bool, sqlx::Error>;
     fn text(&self, at: usize) -> Result<Option<&str>, sqlx::Error>;
-    fn bytes(&self, at: usize) -> Result<&[u8], sqlx::Error>;
+    fn bytes(&self, at: usize) -> Result<Option<&[u8]>, sqlx::Error>;
 
     /// The cells, one after the other.
     fn cells(&self) -> Cells<'_, Self>
@@ -129,9 +129,14 @@ impl<'r, R: Row> Cells<'r, R> {
         self.maybe_text()?.ok_or_else(|| self.strange("no text"))
     }
 
-    pub(crate) fn bytes<const N: usize>(&mut self) -> Result<[u8; N], sqlx::Error> {
+    pub(crate) fn maybe_bytes<const N: usize>(&mut self) -> Result<Option<[u8; N]>, sqlx::Error> {
         let at = self.next();
-        self.row.bytes(at)?.try_into().map_err(|_| self.strange("bytes of another length"))
+        let bytes = self.row.bytes(at)?.map(TryInto::try_into).transpose();
+        bytes.map_err(|_| self.strange("bytes of another length"))
+    }
+
+    pub(crate) fn bytes<const N: usize>(&mut self) -> Result<[u8; N], sqlx::Error> {
+        self.maybe_bytes()?.ok_or_else(|| self.strange("no bytes"))
     }
 
     /// A value read last that makes no sense.

@@ -9,7 +9,7 @@ use sqlx::SqlSafeStr;
 
 use super::budgets::{self, Spent};
 use super::sql::{ROWS, Texts};
-use super::tx::{Args, Bound, Row, Tx};
+use super::tx::{Arg, Args, Bound, Row, Tx};
 use super::{Answered, rows, sql};
 use crate::batch::Batch;
 use crate::ledger::InstanceId;
@@ -143,14 +143,26 @@ pub(super) async fn end<T: Tx>(tx: &mut T, instance: InstanceId) -> Answered<u64
     let text =
         "SELECT request FROM attempts WHERE instance = $1 AND outcome IS NULL ORDER BY request LIMIT 1";
     let open = tx.maybe(text, &args).await?.map(|row| row.cells().bytes()).transpose()?;
-    let text = "SELECT request FROM attempts WHERE instance = $1 ORDER BY request DESC LIMIT 1";
-    let last = tx.maybe(text, &args).await?.map(|row| row.cells().bytes()).transpose()?;
+    let last = last(tx, &args).await?;
     let lost = tx.run(sql::BOOK_LOST, &args).await?;
     if let Some(last) = last {
         let from = unended_from(open, &last);
         tx.run(sql::END_REQUESTS.as_str(), &[instance.0.into(), (&from).into()]).await?;
     }
     Ok(lost)
+}
+
+/// A process's last request, if it had any.
+async fn last<T: Tx>(tx: &mut T, instance: &[Arg<'_>; 1]) -> Answered<Option<[u8; 16]>> {
+    let text = "SELECT last_request FROM instances WHERE id = $1";
+    let noted = tx.one(text, instance).await?.cells().maybe_bytes()?;
+    let text = "SELECT series FROM positions WHERE instance = $1 LIMIT 1";
+    if noted.is_some() || tx.maybe(text, instance).await?.is_none() {
+        return Ok(noted);
+    }
+    // It wrote before that was noted: look for it.
+    let text = "SELECT request FROM attempts WHERE instance = $1 ORDER BY request DESC LIMIT 1";
+    tx.maybe(text, instance).await?.map(|row| row.cells().bytes()).transpose()
 }
 
 /// Where to look for requests that a dead process left without an end: from the oldest with an attempt still open; in any
