@@ -63,14 +63,14 @@ fn cases() -> Vec<(Value, &'static str, &'static str)> {
         (json!({ "selection": { "default_tier": "gold" } }), "selection.default_tier", "gold"),
         (json!({ "server": { "listen": "0.0.0.0:0" } }), "server.listen", "keys"),
         (
-            json!({ "budgets": [{ "name": "b", "match": { "tag": "t" }, "limit_usd": 1, "period": "month" }] }),
-            "budgets",
-            not_yet,
+            json!({ "budgets": [{ "name": "b", "match": { "tag": "t" }, "limit_usd": 0, "period": "month" }] }),
+            "budgets[0].limit_usd",
+            "above zero",
         ),
         (
-            json!({ "reliability": { "hedging": { "enabled": true } } }),
-            "reliability.hedging.enabled",
-            not_yet,
+            json!({ "reliability": { "hedging": { "max_extra_cost_percent": 101 } } }),
+            "reliability.hedging.max_extra_cost_percent",
+            "101",
         ),
         (
             json!({ "ledger": { "url": "postgre://user:secret-word@db.test/router" } }),

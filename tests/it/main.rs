@@ -10,6 +10,7 @@
 
 mod bad_config;
 mod bad_input;
+mod budgets;
 mod burst;
 mod defaults;
 mod drain;
@@ -18,6 +19,7 @@ mod kill9;
 mod ledger_keys;
 mod overload;
 mod reload;
+mod rescue;
 mod run500;
 mod seed_cases;
 mod streams;

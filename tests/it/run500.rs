@@ -123,30 +123,24 @@ fn is_at(server: &Server, deployment: &str, breaker: &str) -> bool {
     server.deployment(deployment)["breaker"] == breaker
 }
 
-/// No client sees an error, except a stream that was visible on the killed upstream.
+/// No client sees an error: a stream that was visible on the killed upstream is gone on with by another.
 fn answers_are_whole(answers: &[Value], rows: &Rows, places: &[Place]) {
     let killed = places[KILLED].id();
     let by_request = rows.by_request();
-    let mut broken = 0;
+    let mut rescued = 0;
     for answer in answers {
         let deployment = &answer["headers"]["x-router-deployment"];
         let id = plain(answer["headers"]["x-request-id"].as_str().unwrap_or_default());
         let row = by_request.get(&id).unwrap_or_else(|| panic!("no row: {answer}"));
-        if answer["ok"] == false {
-            assert_eq!(answer["error"]["class"], "APIError", "{answer}");
-            assert_eq!((&answer["stream"], deployment), (&json!(true), &json!(killed)), "{answer}");
-            assert!(answer["finish"].is_null() && answer["text"] != "", "visible and not ended: {answer}");
-            assert_eq!(row.outcome, "all_attempts_failed", "{answer}");
-            broken += 1;
-            continue;
-        }
+        assert_eq!(answer["ok"], true, "{answer}");
         assert_eq!((&answer["text"], &answer["finish"]), (&json!(said(WORDS)), &json!("stop")), "{answer}");
         assert_eq!(row.outcome, "success", "{answer}");
-        assert_eq!(
-            (row.deployment.as_deref(), row.rule.as_deref()),
-            (deployment.as_str(), answer["headers"]["x-router-rule"].as_str()),
-            "{answer}"
-        );
+        assert_eq!(row.rule.as_deref(), answer["headers"]["x-router-rule"].as_str(), "{answer}");
+        // The head says who began the answer, the row who ended it.
+        if row.deployment.as_deref() != deployment.as_str() {
+            assert_eq!((&answer["stream"], deployment), (&json!(true), &json!(killed)), "{answer}");
+            rescued += 1;
+        }
         assert_eq!(answer["usage"].is_object(), answer["asked_usage"] == true, "{answer}");
         if answer["asked_usage"] == true {
             let cost = answer["usage"]["cost"].as_f64().unwrap_or_else(|| panic!("no cost: {answer}"));
@@ -157,7 +151,7 @@ fn answers_are_whole(answers: &[Value], rows: &Rows, places: &[Place]) {
             assert_eq!(nanousd(header), i128::from(row.cost_nanousd), "{answer}");
         }
     }
-    assert!(broken >= 1, "a stream was visible on {killed} when it was killed");
+    assert!(rescued >= 1, "a stream was visible on {killed} when it was killed");
     assert_eq!(rows.requests.len(), answers.len());
 }
 

@@ -33,6 +33,8 @@ pub enum FailureKind {
     Filtered,
     /// The provider says that the request itself is wrong.
     BadRequest,
+    /// The request cannot be written in the deployment's dialect; nothing was sent, so it is no attempt that counts.
+    Inexpressible,
 }
 
 /// What happens with health after a failure.
@@ -72,7 +74,7 @@ pub struct FailurePolicy {
 
 impl FailureKind {
     /// All kinds.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::RateLimited,
         Self::Overloaded,
         Self::Timeout,
@@ -86,6 +88,7 @@ impl FailureKind {
         Self::TooLong,
         Self::Filtered,
         Self::BadRequest,
+        Self::Inexpressible,
     ];
 
     /// The table of policies (DESIGN D6). `Filtered` fails over only by an explicit content-filter fallback, which is
@@ -102,6 +105,7 @@ impl FailureKind {
             | Self::Unavailable
             | Self::BadReply => (H::Failure, Next::Anywhere),
             Self::Auth | Self::OutOfCredit => (H::Open, Next::Elsewhere),
+            Self::Inexpressible => (H::None, Next::Elsewhere),
             Self::TooLong => (H::Success, Next::LongerWindow),
             Self::Filtered | Self::BadRequest => (H::Success, Next::Nowhere),
         };
@@ -124,6 +128,7 @@ impl FailureKind {
             Self::TooLong => "too_long",
             Self::Filtered => "filtered",
             Self::BadRequest => "bad_request",
+            Self::Inexpressible => "inexpressible",
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::AttributeSet;
-use crate::budget::Period;
+use crate::budget::{BudgetPolicy, Period};
 use crate::capability::Capabilities;
 use crate::catalog;
 use crate::chat::DialectId;
@@ -145,6 +145,10 @@ pub struct Model {
     pub strategy: Strategy,
     /// Models to fall back to, in order.
     pub fallbacks: Vec<String>,
+    /// ... only when the request was too long, in order.
+    pub context_fallbacks: Vec<String>,
+    /// ... only when a provider's content filter refused it, in order.
+    pub filter_fallbacks: Vec<String>,
     /// The rules decide, within `deployments` when there are any.
     pub rules: bool,
     /// It is decided like `auto`, with this quality.
@@ -224,6 +228,17 @@ pub struct Reliability {
     pub retries: RetryPolicy,
     /// Breaker.
     pub breaker: BreakerPolicy,
+    /// A stream that breaks off is gone on with elsewhere.
+    pub rescue: bool,
+    /// A late first attempt is raced by a second one; `None`: never.
+    pub hedging: Option<HedgePolicy>,
+}
+
+/// What hedging may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HedgePolicy {
+    /// Most that it may add to what requests cost without it, in parts per million.
+    pub max_extra_cost_ppm: u32,
 }
 
 /// A client key, from the configuration or the ledger: everything but its secret.
@@ -288,6 +303,8 @@ pub struct Compiled {
     pub reliability: Reliability,
     /// Client keys of the configuration, each with the SHA-256 of its secret.
     pub keys: Vec<([u8; 32], Arc<ClientKey>)>,
+    /// Budgets, in the order given; those of keys are with the keys.
+    pub budgets: Vec<Arc<BudgetPolicy>>,
 }
 
 impl Compiled {

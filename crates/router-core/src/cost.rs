@@ -67,41 +67,75 @@ fn plain(price: &PriceList, input_tokens: u64, output_tokens: u64) -> Option<Usd
 /// dearest output class of any rates that may apply up to `input_bound_tokens`, output for each of `n` answers, rounded
 /// up, plus the fee per call. Zero when the deployment has no price: such a one is refused where money must be kept.
 ///
-/// `tier` is the service tier asked for. Others are never charged, except the standard one, to which a provider may fall
-/// back.
+/// `tier` is the service tier asked for; `None`: the provider chooses (`auto`). Others are never charged, except the
+/// standard one, to which a provider may fall back.
 pub fn ceiling(
     deployment: &Deployment,
     input_bound_tokens: u64,
     max_output_tokens: u64,
     n: u32,
-    tier: ServiceTier,
+    tier: impl Into<Option<ServiceTier>>,
 ) -> Usd {
-    let Some(price) = &deployment.price else { return Usd::ZERO };
-    let output = u128::from(max_output_tokens) * u128::from(n.max(1));
-    let picousd = rates_in_reach(price, input_bound_tokens, tier)
-        .map(|rates| {
-            let input = u128::from(input_bound_tokens).saturating_mul(dearest_input(&rates));
-            input.saturating_add(output.saturating_mul(dearest_output(&rates)))
-        })
-        .max()
-        .unwrap_or(0);
-    // 10^-12 USD times a factor in millionths is 10^-18 USD; a nano-USD is 10^9 of those.
-    let nano = picousd.saturating_mul(u128::from(price.factor_ppm)).div_ceil(1_000_000_000);
-    let fee = Usd::from_nano(price.per_request.nano().max(0));
-    Usd::from_nano(i64::try_from(nano).unwrap_or(i64::MAX)) + fee
+    Dearest::of(deployment, input_bound_tokens, tier.into())
+        .ceiling(max_output_tokens.saturating_mul(u64::from(n.max(1))))
+}
+
+/// What an attempt can cost at most, as a function of its output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dearest {
+    /// Input, in 10^-18 USD.
+    input: u128,
+    /// One output token, in 10^-18 USD.
+    output: u128,
+    fee: Usd,
+}
+
+/// One nano-USD in the unit of [`Dearest`].
+const NANO: u128 = 1_000_000_000;
+
+impl Dearest {
+    /// Of a call with at most so many input tokens; `tier` as in [`ceiling`]. All zero for a deployment without a price.
+    pub fn of(deployment: &Deployment, input_bound_tokens: u64, tier: Option<ServiceTier>) -> Self {
+        let Some(price) = &deployment.price else { return Self::default() };
+        let factor = u128::from(price.factor_ppm);
+        let rate = |of: fn(&Rates) -> u128| {
+            let dearest = rates_in_reach(price, input_bound_tokens, tier).map(|rates| of(&rates)).max();
+            dearest.unwrap_or(0).saturating_mul(factor)
+        };
+        Self {
+            input: rate(dearest_input).saturating_mul(u128::from(input_bound_tokens)),
+            output: rate(dearest_output),
+            fee: Usd::from_nano(price.per_request.nano().max(0)),
+        }
+    }
+
+    /// With so many output tokens, over all answers; rounded up.
+    pub fn ceiling(&self, output_tokens: u64) -> Usd {
+        let sum = self.output.saturating_mul(u128::from(output_tokens)).saturating_add(self.input);
+        Usd::from_nano(i64::try_from(sum.div_ceil(NANO)).unwrap_or(i64::MAX)) + self.fee
+    }
+
+    /// The most output tokens whose ceiling is within so much money; `None`: not even the input's is.
+    pub fn affords(&self, money: Usd) -> Option<u64> {
+        let nano = u128::try_from((money - self.fee).nano()).ok()?;
+        let left = nano.saturating_mul(NANO).checked_sub(self.input)?;
+        Some(u64::try_from(left.checked_div(self.output).unwrap_or(u128::MAX)).unwrap_or(u64::MAX))
+    }
 }
 
 /// The rates of every list a call of at most so many input tokens can be billed by.
 fn rates_in_reach(
     price: &PriceList,
     input_tokens: u64,
-    tier: ServiceTier,
+    tier: Option<ServiceTier>,
 ) -> impl Iterator<Item = Rates> + '_ {
     let lengths = price.long_context.iter().map(|long| long.above_input_tokens.saturating_add(1));
     let standard = std::iter::once(0)
         .chain(lengths.filter(move |length| *length <= input_tokens))
         .map(|length| price.rates(length, ServiceTier::Standard));
-    standard.chain(std::iter::once(price.rates(input_tokens, tier)))
+    let others = price.service_tiers.iter().map(|(other, _)| *other);
+    let others = others.filter(move |other| tier.is_none_or(|tier| tier == *other));
+    standard.chain(others.map(|tier| price.rates(0, tier)))
 }
 
 /// The dearest rate an input token can be billed at, in micro-USD per million.

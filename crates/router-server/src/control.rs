@@ -58,7 +58,8 @@ impl Control {
             after: new.compiled.config_hash.to_string(),
         };
         warn_of_fixed(&self.shared, &loaded.checked);
-        self.shared.state.reconfigure(&new.compiled.reliability.retries);
+        self.shared.state.reconfigure(&new.compiled.reliability);
+        self.shared.treasury.reconfigure(&new.compiled, &loaded.checked.webhooks);
         self.shared.keys.configure(&new.compiled.keys);
         self.shared.engine.store(Arc::new(new));
         tracing::info!(before = reloaded.before, after = reloaded.after, "configuration reloaded");
@@ -121,7 +122,6 @@ pub(crate) fn say(source: &Source, loaded: &Loaded) {
     for note in &loaded.checked.notes {
         match note.kind {
             NoteKind::LeftOut => tracing::debug!(path = note.path, "{}", note.text),
-            NoteKind::NotYet => tracing::info!(path = note.path, "{}", note.text),
             NoteKind::ProviderOff | NoteKind::Simulated | NoteKind::Suspicious => {
                 tracing::warn!(path = note.path, "{}", note.text);
             }

@@ -70,10 +70,11 @@ impl ApiError {
         self
     }
 
-    /// The provider's refusal of the request itself, passed on in its own words (cleaned by the adapter).
+    /// The provider's refusal of the request itself, passed on in its own words (cleaned by the adapter), or why it cannot
+    /// be written for any of them.
     pub(crate) fn refused_upstream(kind: FailureKind, message: &str) -> Option<Self> {
         let code = match kind {
-            FailureKind::BadRequest => "invalid_request",
+            FailureKind::BadRequest | FailureKind::Inexpressible => "invalid_request",
             FailureKind::TooLong => "context_length_exceeded",
             FailureKind::Filtered => "content_filter",
             _ => return None,

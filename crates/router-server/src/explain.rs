@@ -23,7 +23,10 @@ pub(crate) fn live(
     arrival: Arrival,
 ) -> Result<String, ApiError> {
     let board = shared.state.view(engine, arrival.seed(), arrival.received);
-    let input = decision_input(engine, request, key, arrival, board);
+    let mut input = decision_input(engine, request, key, arrival, board);
+    let payer = key.map(|key| &*key.spec);
+    let accounts = shared.treasury.accounts(&engine.compiled, payer, &request.envelope().model);
+    input.budget_left = shared.treasury.left_anywhere(&accounts);
     explained(engine, &input).map(|(text, _)| text.to_string())
 }
 

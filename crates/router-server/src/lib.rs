@@ -20,6 +20,7 @@ mod running;
 mod state;
 mod stream;
 mod telemetry;
+mod treasury;
 mod worker;
 
 pub use config::{Loaded, Source, Unusable, load};

@@ -26,6 +26,7 @@ use crate::ledger;
 use crate::state::State;
 use crate::telemetry::log::{DecisionLog, Destination, LogWriter};
 use crate::telemetry::metrics::Metrics;
+use crate::treasury::{Treasurer, Treasury};
 use crate::worker::{Fixed, ListenerLimits, Shared, Worker};
 
 /// A body must have arrived by then: 64 MiB at 1 MB/s.
@@ -90,6 +91,7 @@ pub struct Running {
     workers: Vec<JoinHandle<()>>,
     admin_thread: JoinHandle<()>,
     writer: Writer,
+    treasurer: Treasurer,
     log_writer: LogWriter,
 }
 
@@ -134,6 +136,7 @@ pub fn start(options: &Options) -> Result<Running, StartError> {
         workers,
         admin_thread,
         writer: parts.writer,
+        treasurer: parts.treasurer,
         log_writer: parts.log_writer,
     })
 }
@@ -199,6 +202,7 @@ impl Running {
         tracing::info!(drain_secs = self.drain.as_secs(), "draining");
         self.control.shared.draining.store(true, Ordering::Release);
         let _ = self.stop.send(true);
+        self.control.shared.treasury.drain();
         let ended = || self.workers.iter().all(JoinHandle::is_finished);
         wait_until(self.drain, || ended() || hurry());
         if !ended() {
@@ -213,6 +217,8 @@ impl Running {
             }
         }
         let _ = self.admin_thread.join();
+        // Before the ledger finishes this process, which gives back what it has drawn: nothing is drawn after that.
+        self.treasurer.stop();
         match runtime(Runtime::PerCore, 1).map(|r| r.block_on(self.writer.stop(SETTLE))) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "the ledger is behind; the next start goes on"),
@@ -251,6 +257,7 @@ struct Parts {
     spool: Spool,
     ledger: Arc<dyn Ledger>,
     writer: Writer,
+    treasurer: Treasurer,
     log_writer: LogWriter,
 }
 
@@ -268,6 +275,10 @@ fn parts(loaded: &Loaded, listens_on: SocketAddr, abort: watch::Receiver<bool>) 
     let spool = Spool::open(&loaded.path(&checked.ledger.spool_dir), &instance, options)?;
     let ledger = ledger::open(loaded)?;
     let writer = Writer::start(&spool, Arc::clone(&ledger))?;
+    let (treasury, told) = Treasury::new(clock, Arc::clone(&ledger), writer.watch());
+    treasury.reconfigure(&checked.compiled, &checked.webhooks);
+    let treasurer = Treasurer::start(Arc::clone(&treasury), told, instance);
+    let treasurer = treasurer.map_err(io("start the treasurer"))?;
     let destination = match &checked.decision_log {
         LogSetting::Off => Destination::Off,
         LogSetting::Stdout => Destination::Stdout,
@@ -278,7 +289,8 @@ fn parts(loaded: &Loaded, listens_on: SocketAddr, abort: watch::Receiver<bool>) 
     let server = &checked.server;
     let shared = Shared {
         engine: ArcSwap::from_pointee(engine),
-        state: State::new(&checked.compiled.reliability.retries),
+        state: State::new(&checked.compiled.reliability),
+        treasury,
         clock,
         log,
         metrics: Metrics::new(),
@@ -301,7 +313,7 @@ fn parts(loaded: &Loaded, listens_on: SocketAddr, abort: watch::Receiver<bool>) 
         writer_status: writer.watch(),
         fixed: Fixed::of(checked, listens_on),
     };
-    Ok(Parts { shared: Arc::new(shared), spool, ledger, writer, log_writer })
+    Ok(Parts { shared: Arc::new(shared), spool, ledger, writer, treasurer, log_writer })
 }
 
 fn worker(parts: &Parts, loaded: &Loaded, n: usize) -> Result<Arc<Worker>, StartError> {

@@ -4,9 +4,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use router_core::budget::{Budget, Hold};
-use router_core::compiled::{BreakerPolicy, Compiled, Limits, RetryPolicy};
-use router_core::failover::{NotAdmitted, RetryBudget};
+use router_core::compiled::{BreakerPolicy, Compiled, Limits, Reliability};
+use router_core::failover::{HedgeCredit, NotAdmitted, RetryBudget};
 use router_core::health::{Ask, DeploymentHealth, Ending, HealthSnapshot, Permit};
 use router_core::money::Usd;
 use router_core::select::DeploymentView;
@@ -85,17 +84,16 @@ impl Slot {
 #[derive(Debug)]
 pub(crate) struct State {
     retries: Mutex<RetryBudget>,
-    /// No limits are configurable yet; every attempt already holds and settles here.
-    money: Mutex<Budget>,
+    hedges: Mutex<HedgeCredit>,
     spool_well: AtomicBool,
 }
 
 impl State {
     /// Nothing used yet.
-    pub(crate) fn new(retries: &RetryPolicy) -> Self {
+    pub(crate) fn new(reliability: &Reliability) -> Self {
         Self {
-            retries: Mutex::new(RetryBudget::new(retries)),
-            money: Mutex::new(Budget::new(None)),
+            retries: Mutex::new(RetryBudget::new(&reliability.retries)),
+            hedges: Mutex::new(HedgeCredit::new(hedge_share_ppm(reliability))),
             spool_well: AtomicBool::new(true),
         }
     }
@@ -106,8 +104,9 @@ impl State {
     }
 
     /// The same after a reload.
-    pub(crate) fn reconfigure(&self, retries: &RetryPolicy) {
-        lock(&self.retries).reconfigure(retries);
+    pub(crate) fn reconfigure(&self, reliability: &Reliability) {
+        lock(&self.retries).reconfigure(&reliability.retries);
+        lock(&self.hedges).reconfigure(hedge_share_ppm(reliability));
     }
 
     /// One of the requests whose share may be retried.
@@ -120,14 +119,19 @@ impl State {
         lock(&self.retries).try_withdraw(now)
     }
 
-    /// Sets money aside.
-    pub(crate) fn hold(&self, ceiling: Usd) -> Option<Hold> {
-        lock(&self.money).hold(ceiling).ok()
+    /// An answer cost so much: a share of it may be spent on hedges.
+    pub(crate) fn earn_hedge(&self, now: Timestamp, cost: Usd) {
+        lock(&self.hedges).earn(now, cost);
     }
 
-    /// Books what it did cost.
-    pub(crate) fn settle(&self, hold: Hold, cost: Usd) {
-        lock(&self.money).settle(hold, cost);
+    /// Whether a hedge that is expected to cost so much may be made.
+    pub(crate) fn take_hedge(&self, now: Timestamp, expected: Usd) -> bool {
+        lock(&self.hedges).try_take(now, expected)
+    }
+
+    /// It did cost so much more.
+    pub(crate) fn settle_hedge(&self, now: Timestamp, expected: Usd, actual: Usd) {
+        lock(&self.hedges).settle(now, expected, actual);
     }
 
     /// Says whether the last record could be written; true when that changed.
@@ -141,6 +145,10 @@ impl State {
     pub(crate) fn spool_is_well(&self) -> bool {
         self.spool_well.load(Ordering::Relaxed)
     }
+}
+
+fn hedge_share_ppm(reliability: &Reliability) -> u32 {
+    reliability.hedging.map_or(0, |hedging| hedging.max_extra_cost_ppm)
 }
 
 /// Slots of a new configuration: those of deployments it keeps are the old ones.

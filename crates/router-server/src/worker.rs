@@ -19,6 +19,7 @@ use crate::keys::Keyring;
 use crate::state::State;
 use crate::telemetry::log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
+use crate::treasury::Treasury;
 
 /// Limits of the listener, fixed for the life of the process.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +42,10 @@ pub(crate) struct ListenerLimits {
 pub(crate) struct Shared {
     /// The configuration in force; replaced whole.
     pub(crate) engine: ArcSwap<Engine>,
-    /// Health, limits and money: the only locks.
+    /// Health and limits: the only locks beside those of `treasury`.
     pub(crate) state: State,
+    /// Money.
+    pub(crate) treasury: Arc<Treasury>,
     /// The only `now()`.
     pub(crate) clock: Clock,
     /// Decision log.

@@ -2,12 +2,15 @@
 //! budgets live, who counts on which and how they are shared between processes is not here.
 
 mod period;
+mod policy;
+pub mod size;
 
 use serde::{Deserialize, Serialize};
 
 use crate::money::Usd;
 
 pub use period::{BudgetUse, Period};
+pub use policy::{BudgetPolicy, Match, Payer, WhenLow, of_payer};
 
 /// Money of one budget in one period.
 ///
@@ -70,6 +73,23 @@ impl Budget {
     /// Another limit from now on. Below what is spent and held, it only refuses new holds.
     pub fn set_limit(&mut self, limit: Option<Usd>) {
         self.limit = limit;
+    }
+
+    /// Money drawn for it from where several processes share it: the limit of this one's part.
+    pub fn draw(&mut self, amount: Usd) {
+        self.limit = self.limit.map(|limit| limit + amount.max(Usd::ZERO));
+    }
+
+    /// Takes back what may be given to others: `amount`, but no more than is neither spent nor held. Returns how much.
+    pub fn give_back(&mut self, amount: Usd) -> Usd {
+        let given = amount.max(Usd::ZERO).min(self.left().unwrap_or(Usd::ZERO));
+        self.limit = self.limit.map(|limit| limit - given);
+        given
+    }
+
+    /// What is spent and held beyond the limit, because an attempt cost more than was held for it.
+    pub fn uncovered(&self) -> Usd {
+        self.limit.map_or(Usd::ZERO, |limit| (self.settled + self.held - limit).max(Usd::ZERO))
     }
 
     /// Spent.
@@ -173,91 +193,4 @@ pub fn settle_all(budgets: &mut [&mut Budget], hold: Hold, actual: Usd) -> Usd {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn usd(nano: i64) -> Usd {
-        Usd::from_nano(nano)
-    }
-
-    #[test]
-    fn all_or_none() {
-        let (mut wide, mut narrow) = (Budget::new(Some(usd(100))), Budget::new(Some(usd(10))));
-        let refused = hold_all(&mut [&mut wide, &mut narrow], usd(11)).unwrap_err();
-        assert_eq!(refused, NotCovered { wanted: usd(11), left: usd(10), budget: 1 });
-        assert_eq!((wide.held(), narrow.held()), (Usd::ZERO, Usd::ZERO));
-        let mut hold = hold_all(&mut [&mut wide, &mut narrow], usd(8)).unwrap();
-        assert!(extend_all(&mut [&mut wide, &mut narrow], &mut hold, usd(3)).is_err());
-        assert_eq!((hold.amount(), wide.held()), (usd(8), usd(8)));
-        settle_all(&mut [&mut wide, &mut narrow], hold, usd(5));
-        assert_eq!((wide.left(), narrow.left(), narrow.held()), (Some(usd(95)), Some(usd(5)), Usd::ZERO));
-    }
-
-    #[test]
-    fn an_overrun_is_booked_in_full_and_counted() {
-        let mut budget = Budget::new(Some(usd(10)));
-        let hold = budget.hold(usd(10)).unwrap();
-        assert_eq!(budget.settle(hold, usd(13)), usd(3));
-        assert_eq!((budget.settled(), budget.overrun(), budget.overruns()), (usd(13), usd(3), 1));
-        assert_eq!(budget.left(), Some(Usd::ZERO));
-        let nothing = budget.hold(Usd::ZERO).unwrap();
-        budget.release(nothing);
-        assert!(budget.hold(usd(1)).is_err());
-    }
-
-    #[test]
-    fn an_unlimited_budget_counts_and_a_restored_one_goes_on() {
-        let mut unlimited = Budget::default();
-        let hold = unlimited.hold(usd(i64::MAX / 2)).unwrap();
-        assert_eq!(unlimited.settle(hold, usd(7)), Usd::ZERO);
-        assert_eq!((unlimited.left(), unlimited.settled()), (None, usd(7)));
-        let text = serde_json::to_string(&unlimited).unwrap();
-        assert_eq!(serde_json::from_str::<Budget>(&text).unwrap(), unlimited);
-        assert_eq!(Budget::restored(Some(usd(9)), usd(4)).left(), Some(usd(5)));
-    }
-
-    proptest! {
-        /// Any interleaving of holds, extensions and settlements on three budgets.
-        #[test]
-        fn settled_and_held_stay_within_the_limit(
-            limits in prop::array::uniform3(0i64..2_000),
-            steps in prop::collection::vec((0usize..4, 0usize..8, -50i64..400), 1..200),
-        ) {
-            let mut budgets = limits.map(|limit| Budget::new(Some(usd(limit))));
-            let mut holds: Vec<Hold> = Vec::new();
-            let mut over = [0i64; 3];
-            let mut spent = 0;
-            for (what, which, amount) in steps {
-                let mut all: Vec<&mut Budget> = budgets.iter_mut().collect();
-                match what {
-                    0 => holds.extend(hold_all(&mut all, usd(amount)).ok()),
-                    1 => if let Some(hold) = holds.get_mut(which) {
-                        let before = hold.amount();
-                        let more = extend_all(&mut all, hold, usd(amount)).is_ok();
-                        prop_assert_eq!(hold.amount() - before, usd(if more { amount.max(0) } else { 0 }));
-                    },
-                    _ if which < holds.len() => {
-                        let hold = holds.swap_remove(which);
-                        let ceiling = hold.amount().nano();
-                        // One kind of settlement honours the ceiling, the other may not.
-                        let actual = if what == 2 { amount.clamp(0, ceiling) } else { amount.max(0) };
-                        spent += actual;
-                        let excess = settle_all(&mut all, hold, usd(actual)).nano();
-                        prop_assert_eq!(excess, (actual - ceiling).max(0));
-                        over.iter_mut().for_each(|o| *o += excess);
-                    }
-                    _ => {}
-                }
-                for (budget, over) in budgets.iter().zip(over) {
-                    let used = budget.settled().nano() + budget.held().nano();
-                    prop_assert!(used <= budget.limit().unwrap().nano() + over);
-                    prop_assert_eq!(budget.overrun().nano(), over);
-                    prop_assert_eq!(budget.settled().nano(), spent);
-                    prop_assert_eq!(budget.held().nano(), holds.iter().map(|h| h.amount().nano()).sum::<i64>());
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -11,6 +11,8 @@ pub struct Shown {
     pub reasoning: bool,
     /// A refusal was shown.
     pub refusal: bool,
+    /// Anything beside text was shown: an image, sound.
+    pub media: bool,
 }
 
 /// Bytes of text kept: 256 KiB, about 64,000 tokens, above every current model's answer but the longest.
@@ -38,7 +40,7 @@ impl Shown {
 
     /// Nothing at all was shown.
     pub fn is_empty(&self) -> bool {
-        self.text.is_empty() && !self.capped && !self.tool && !self.reasoning && !self.refusal
+        self.text.is_empty() && !self.capped && !self.tool && !self.reasoning && !self.refusal && !self.media
     }
 }
 

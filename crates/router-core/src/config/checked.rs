@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::chat::DialectId;
 use crate::compiled::Compiled;
-use crate::config::file::{Durability, Faults, OnFull, Runtime};
+use crate::config::file::{Durability, Faults, OnFull, Runtime, Webhook};
 use crate::config::{Note, Secret};
 use crate::price::Rates;
 
@@ -54,6 +54,8 @@ pub struct Checked {
     pub credentials: Vec<Vec<Credential>>,
     /// Settings of the simulated provider; `None`: it is off.
     pub simulated: Option<SimulatedSettings>,
+    /// Who is told what happens to budgets.
+    pub webhooks: Vec<Webhook>,
     /// Worth saying at start.
     pub notes: Vec<Note>,
 }

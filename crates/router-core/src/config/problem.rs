@@ -37,8 +37,6 @@ pub enum NoteKind {
     Simulated,
     /// Something is left out because it needs a provider that is off, or a tier is empty for that reason.
     LeftOut,
-    /// A part that this version does not have yet, and that is on by default.
-    NotYet,
     /// Allowed, and probably not meant.
     Suspicious,
 }

@@ -280,6 +280,30 @@ fn slips_in_meaning_are_refused_with_their_path() {
             &["keys[0].models[4]~\"bag\""],
         ),
         (
+            r#"{"budgets": [{"name": "b", "limit_usd": 1, "alert_at": [0.5, 0]}, {"name": "b", "limit_usd": 0},
+                {"name": " ", "limit_usd": 1}, {"name": "key:x", "limit_usd": 1}]}"#,
+            &[
+                "budgets[0].alert_at[1]~0 is not a share",
+                "budgets[1].limit_usd~above zero",
+                "budgets[1].name~earlier budget",
+                "budgets[2].name~empty",
+                "budgets[3].name~keys' own",
+            ],
+        ),
+        (
+            r#"{"budgets": [{"name": "b", "limit_usd": 1, "match": {"team": "x"}}]}"#,
+            &["budgets[0].match.team"],
+        ),
+        (
+            r#"{"budgets": [{"name": "b", "limit_usd": 1, "alert_at": [0.5, 1.5]}]}"#,
+            &["budgets[0].alert_at[1]~1.5"],
+        ),
+        (r#"{"budgets": [{"name": "b", "limit_usd": 1, "period": "year"}]}"#, &["budgets[0].period"]),
+        (
+            r#"{"webhooks": [{"url": "ftp://x.test"}, {"url": "https://u:p@x.test/"}, {"url": "http://"}]}"#,
+            &["webhooks[0].url", "webhooks[1].url", "webhooks[2].url"],
+        ),
+        (
             r#"{"keys": [{"name": "a", "secret": "0123456789abcdef", "providers": ["acme", "own"]}]}"#,
             &["keys[0].providers[1]~no provider \"own\""],
         ),
@@ -317,11 +341,6 @@ fn slips_in_meaning_are_refused_with_their_path() {
 #[test]
 fn what_is_not_there_yet_is_refused_by_name() {
     for (patch, path) in [
-        (
-            r#"{"budgets": [{"name": "b", "match": {"tag": "t"}, "limit_usd": 1, "period": "month"}]}"#,
-            "budgets",
-        ),
-        (r#"{"reliability": {"hedging": {"enabled": true}}}"#, "reliability.hedging.enabled"),
         (r#"{"models": {"best": {"strategy": "least_busy"}}}"#, "models.best.strategy"),
         (
             r#"{"rules": [{"name": "x", "when": {}, "use": {"strategy": "lowest_latency"}}]}"#,
@@ -388,7 +407,7 @@ fn ids(checked: &Checked) -> Vec<&str> {
 }
 
 fn notes(checked: &Checked) -> Vec<(NoteKind, &str)> {
-    checked.notes.iter().filter(|n| n.kind != NoteKind::NotYet).map(|n| (n.kind, n.path.as_str())).collect()
+    checked.notes.iter().map(|n| (n.kind, n.path.as_str())).collect()
 }
 
 #[test]
@@ -407,7 +426,7 @@ fn a_provider_that_is_on_makes_every_chat_model_of_its_host_a_deployment() {
     assert!(notes(&checked).is_empty(), "{:?}", checked.notes);
     assert_eq!(compiled.tier_named("economy"), Some(0));
     assert_eq!(compiled.selection.default_tier, compiled.tier_named("premium"));
-    assert!(checked.notes.iter().any(|n| n.kind == NoteKind::NotYet && n.text.contains("rescue")));
+    assert!(compiled.reliability.rescue && compiled.reliability.hedging.is_none());
 }
 
 #[test]
@@ -425,6 +444,27 @@ fn a_reasoning_model_keeps_its_longer_limits_and_a_deployment_its_own() {
     assert_eq!(limits("acme/fast").idle.as_millis(), 7);
     assert_eq!(compiled.time_limits("slow", of("acme/fast")).idle.as_millis(), 9);
     assert_eq!(compiled.time_limits("auto", of("acme/fast")).idle.as_millis(), 7);
+}
+
+#[test]
+fn a_model_of_which_nothing_is_known_may_reason() {
+    let check = |deployment: &str, limits: &str, expected: [u64; 3]| {
+        let checked = good(&with(&format!(
+            r#"{{"reliability": {{"time_limits": {{{limits}}}}},
+                "providers": {{"local": {{"dialect": "openai_chat", "base_url": "http://127.0.0.1:8000/v1"}}}},
+                "deployments": [{{"id": "local/own", "price_usd_per_million": {{"input": 0, "output": 0}}{deployment}}}]}}"#
+        )));
+        let compiled = &checked.compiled;
+        let limits = compiled.deployment(compiled.deployment_named("local/own").unwrap()).time_limits;
+        let limits = [limits.first_byte, limits.answer, limits.idle].map(|l| l.as_secs());
+        assert_eq!(limits, expected, "{deployment}");
+    };
+    check("", "", [180, 1_800, 180]);
+    check(r#", "capabilities": ["reasoning"]"#, "", [180, 1_800, 180]);
+    check(r#", "capabilities": ["tools"]"#, "", [30, 600, 60]);
+    check("", r#""idle_ms": 7000"#, [180, 1_800, 7]);
+    check(r#", "time_limits": {"first_byte_ms": 9000}"#, "", [9, 1_800, 180]);
+    check(r#", "capabilities": []"#, r#""first_byte_ms": 5000"#, [5, 600, 60]);
 }
 
 #[test]
@@ -588,7 +628,7 @@ fn full() -> Value {
             "per_request_usd": 1, "max_input_tokens": 9, "max_output_tokens": 9, "capabilities": ["tools"],
             "quality": 0.5, "limits": { "rpm": 1, "tpm": 1, "concurrency": 1 },
             "time_limits": { "first_byte_ms": 1, "answer_ms": 1, "idle_ms": 1 } }, { "id": "mine/y" }],
-        "models": { "m": { "deployments": ["mine/x"], "strategy": "weighted", "fallbacks": ["auto"], "rules": true,
+        "models": { "m": { "deployments": ["mine/x"], "strategy": "weighted", "fallbacks": ["auto"], "context_fallbacks": ["auto"], "filter_fallbacks": ["auto"], "rules": true,
                 "time_limits": { "first_byte_ms": 2, "answer_ms": 2, "idle_ms": 2 } },
             "n": { "auto": { "quality": 0.5 } } },
         "tiers": { "t": ["mine/x", "acme/big"] },
@@ -602,8 +642,10 @@ fn full() -> Value {
             "retries": { "budget_percent": 1, "per_sec": 1, "attempts": 1, "backoff_base_ms": 1, "backoff_cap_ms": 9 },
             "breaker": { "enabled": false, "window_secs": 11, "error_rate": 0.5, "min_requests": 1, "min_failures": 1,
                 "consecutive": 1, "cooldown_secs": 1, "max_cooldown_secs": 9, "ramp_step_secs": 1 },
-            "rescue": { "enabled": false }, "hedging": { "enabled": false } },
-        "budgets": [],
+            "rescue": { "enabled": false }, "hedging": { "enabled": true, "max_extra_cost_percent": 2.5 } },
+        "budgets": [{ "name": "b", "match": { "key": "k", "owner": "o", "tag": "x", "model": "m", "provider": "mine",
+            "deployment": "mine/x" }, "limit_usd": 1, "period": "day", "alert_at": [0.5], "when_low": "refuse" }],
+        "webhooks": [{ "url": "https://hooks.test/x", "events": ["budget_alert"] }],
         "keys": [{ "name": "k", "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
                 "owner": "o", "tags": ["x"], "models": ["m"], "providers": ["acme"], "regions": ["eu"], "rpm": 5, "tpm": 6,
                 "concurrency": 7, "priority": 8, "budget_usd": 9, "period": "week", "expires": "2026-12-31" },
@@ -614,8 +656,7 @@ fn full() -> Value {
 }
 
 /// Not there yet: refused as soon as they are used, so there is nothing that could read them.
-const POSTPONED: [&str; 6] =
-    ["Budget", "Passthrough", "Split", "Arm", "Hedging.max_extra_cost_percent", "Use.split"];
+const POSTPONED: [&str; 4] = ["Passthrough", "Split", "Arm", "Use.split"];
 const REFUSED_BY_NAME: [&str; 2] = ["Classifier.examples", "Classifier.model_dir"];
 
 /// Every member that occurs in a value, by the name of its type in the schema.
@@ -684,7 +725,8 @@ fn every_value_that_can_be_configured_makes_a_difference() {
         Ok(checked) => {
             let exposed: Vec<_> = checked.credentials.iter().flatten().map(|c| c.secret.expose()).collect();
             let admin = checked.server.admin_key.as_ref().map(|k| k.expose().to_owned());
-            let text = format!("{checked:?} {exposed:?} {admin:?}");
+            let hooks: Vec<_> = checked.webhooks.iter().map(|hook| hook.url.expose()).collect();
+            let text = format!("{checked:?} {exposed:?} {admin:?} {hooks:?}");
             text.replace(&*checked.compiled.config_hash, "")
         }
         Err(problems) => format!("{problems:?}"),

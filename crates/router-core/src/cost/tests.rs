@@ -115,6 +115,23 @@ proptest! {
         let mut d = priced("unpriced");
         d.price = Some(price);
         prop_assert!(ceiling(&d, bound, out, n, asked) >= cost);
+        prop_assert!(ceiling(&d, bound, out, n, None) >= cost, "the provider chooses the tier");
+    }
+
+    #[test]
+    fn what_money_affords_costs_no_more_and_one_token_more_does(
+        price in price(), bound in 0_u64..1_500_000, money in 0_i64..10_000_000_000, asked in prop::option::of(tier()),
+    ) {
+        let mut d = priced("unpriced");
+        d.price = Some(price);
+        let (dearest, money) = (Dearest::of(&d, bound, asked), Usd::from_nano(money));
+        match dearest.affords(money) {
+            Some(tokens) => {
+                prop_assert!(dearest.ceiling(tokens) <= money);
+                prop_assert!(tokens == u64::MAX || dearest.ceiling(tokens + 1) > money);
+            }
+            None => prop_assert!(dearest.ceiling(0) > money),
+        }
     }
 
     #[test]

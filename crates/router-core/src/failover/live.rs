@@ -20,6 +20,16 @@ pub(super) struct Live {
     pub(super) no: AttemptNo,
     pub(super) option: usize,
     pub(super) stage: Stage,
+    /// It is one of the paid attempts.
+    pub(super) paid: bool,
+    /// It races with one that was under way before it.
+    pub(super) hedge: bool,
+}
+
+impl Live {
+    pub(super) const fn new(no: AttemptNo, option: usize, stage: Stage) -> Self {
+        Self { no, option, stage, paid: false, hedge: false }
+    }
 }
 
 pub(super) const fn is_under_way(stage: Stage) -> bool {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use smallvec::{SmallVec, smallvec};
 
 use super::live::{Live, Stage, is_under_way, let_go};
-use super::options::{Allowance, Bar, CallTerms, Candidates, Choice, Wait, candidates, choose, limits_end};
-use super::retry::{backoff, poll};
+use super::options::{Allowance, Bar, CallTerms, Candidates, Choice, Wait, candidates, choose};
+use super::retry::poll;
 use super::{Action, Actions, AttemptLimits, AttemptNo, BoardView, Event, Finish, NotAdmitted, Place};
-use crate::attempt::{FailureKind, Next};
+use crate::attempt::FailureKind;
 use crate::compiled::{DeploymentIdx, RetryPolicy};
 use crate::select::RoutePlan;
 use crate::time::Timestamp;
@@ -29,6 +29,8 @@ pub struct FailoverInput<'a> {
     pub deadline: Timestamp,
     /// A streamed answer is wanted.
     pub stream: bool,
+    /// An answer that breaks off is gone on with by another attempt.
+    pub rescue: bool,
     /// The request's seed, for jitter.
     pub seed: u64,
 }
@@ -40,22 +42,29 @@ pub struct FailoverInput<'a> {
 /// is not live, or not at that stage, is ignored.
 #[derive(Clone, Debug)]
 pub struct Failover {
-    options: Candidates,
-    policy: RetryPolicy,
-    deadline: Timestamp,
+    pub(super) options: Candidates,
+    pub(super) policy: RetryPolicy,
+    pub(super) deadline: Timestamp,
     stream: bool,
-    rng: fastrand::Rng,
-    /// One for now; two when hedging comes.
-    live: SmallVec<[Live; 2]>,
+    pub(super) rescue: bool,
+    pub(super) rng: fastrand::Rng,
+    /// One, or two while they race.
+    pub(super) live: SmallVec<[Live; 2]>,
     started: bool,
     finished: bool,
     /// Attempts admitted, which is also the last number given.
-    sent: u32,
+    pub(super) sent: u32,
+    /// Of those, made: all but the ones that could not be written for their deployment.
+    pub(super) calls: u32,
     /// Of those, paid: the first, and every one that drew on the retry budget.
-    paid: u32,
-    last_failure: Option<FailureKind>,
+    pub(super) paid: u32,
+    /// The first attempt is late from then on, and is hedged; `None`: not, or not any more.
+    pub(super) hedge_at: Option<Timestamp>,
+    /// The last committed attempt that broke off, and why: the client has seen the beginning of an answer.
+    pub(super) broken: Option<(AttemptNo, FailureKind)>,
+    pub(super) last_failure: Option<FailureKind>,
     /// Every failure so far was a rate limit.
-    only_limits: bool,
+    pub(super) only_limits: bool,
     /// The retry budget was found spent first then, and is asked again then.
     budget_spent: Option<(Timestamp, Timestamp)>,
 }
@@ -68,12 +77,16 @@ impl Failover {
             policy: input.policy.clone(),
             deadline: input.deadline,
             stream: input.stream,
+            rescue: input.rescue,
             rng: fastrand::Rng::with_seed(input.seed),
             live: SmallVec::new(),
             started: false,
             finished: false,
             sent: 0,
+            calls: 0,
             paid: 0,
+            hedge_at: None,
+            broken: None,
             last_failure: None,
             only_limits: true,
             budget_spent: None,
@@ -92,8 +105,8 @@ impl Failover {
             Event::NotAdmitted(no, why) => self.not_admitted(no, why, now, view),
             Event::Visible(no, _) => self.visible(no),
             Event::Ended(no) => self.ended(no),
-            Event::Failed(no, kind, retry_after) => match self.take(no, is_under_way) {
-                Some(live) => self.failed(live, (kind, retry_after), now, view),
+            Event::Failed(no, failure) => match self.take(no, is_under_way) {
+                Some(live) => self.failed(live, failure, now, view),
                 None => Actions::new(),
             },
             Event::Timer => self.timer(now, view),
@@ -113,10 +126,11 @@ impl Failover {
         self.finished
     }
 
-    fn go_on(&mut self, now: Timestamp, view: BoardView<'_>) -> Actions {
+    pub(super) fn go_on(&mut self, now: Timestamp, view: BoardView<'_>) -> Actions {
         if now >= self.deadline {
             return self.stop(Finish::DeadlineExceeded);
         }
+        self.hedge_at = None;
         let by = self.deadline;
         match choose(&self.options, self.allowance(now), now, view) {
             Choice::Call { option, draws, last_resort } => {
@@ -140,16 +154,17 @@ impl Failover {
             Some((since, _)) if now.since(since) > BUDGET_PATIENCE => None,
             Some((_, again)) => Some(again),
         };
-        Allowance { repeats: self.sent > 0, draws_from, deadline: self.deadline }
+        let goes_on = self.broken.is_some();
+        Allowance { repeats: self.calls > 0, goes_on, draws_from, deadline: self.deadline }
     }
 
     fn admit(&mut self, option: usize, stage: Stage, place: Place) -> Actions {
         let Some(deployment) = self.options.get(option).map(|o| o.deployment) else { return Actions::new() };
         let Stage::Admitting { draws, last_resort } = stage else { return Actions::new() };
         let attempt = AttemptNo(self.sent + 1);
-        self.live.push(Live { no: attempt, option, stage });
+        self.live.push(Live::new(attempt, option, stage));
         // From here on, admission included, the deadline is all there is to wake up for.
-        let admit = Action::Admit { attempt, deployment, draws, last_resort, place };
+        let admit = Action::Admit { attempt, deployment, draws, last_resort, place, hedge: false };
         smallvec![Action::WakeAt(self.deadline), admit]
     }
 
@@ -163,7 +178,9 @@ impl Failover {
         }
         live.stage = Stage::Sent;
         self.sent += 1;
-        if self.sent == 1 || draws {
+        self.calls += 1;
+        live.paid = !live.hedge && (self.calls == 1 || draws);
+        if live.paid {
             self.paid += 1;
             self.budget_spent = None;
         }
@@ -175,7 +192,13 @@ impl Failover {
             idle: limits.idle,
             deadline,
         };
-        smallvec![Action::Send(no, limits)]
+        let late_at = option.terms.hedge_after.map(|after| now + after).filter(|at| *at < limits.answer_by);
+        let mut actions: Actions = smallvec![Action::Send(no, limits)];
+        if let Some(at) = late_at.filter(|_| self.sent == 1 && self.options.len() > 1) {
+            self.hedge_at = Some(at);
+            actions.push(Action::WakeAt(at));
+        }
+        actions
     }
 
     fn not_admitted(
@@ -188,6 +211,9 @@ impl Failover {
         let Some(mut live) = self.take(no, |stage| matches!(stage, Stage::Admitting { .. })) else {
             return Actions::new();
         };
+        if live.hedge && !self.live.is_empty() {
+            return self.no_hedge(live.option, why, now, view);
+        }
         let Some(option) = self.options.get_mut(live.option) else { return Actions::new() };
         let mut poll_after = |asked: &mut u32| {
             *asked += 1;
@@ -213,6 +239,10 @@ impl Failover {
                 (option.ready_at, option.wait) = (poll_after(&mut option.polls), Wait::Full);
             }
             NotAdmitted::Budget => option.bar = Some(Bar::Money),
+            NotAdmitted::CostCeiling => option.bar = Some(Bar::Ceiling),
+            NotAdmitted::CannotGoOn => option.bar = Some(Bar::Useless),
+            // The first has failed meanwhile: now it is wanted for itself.
+            NotAdmitted::HedgeCredit => {}
             NotAdmitted::RetryBudget => {
                 // Everything else was granted, the rate included: only the budget is waited for.
                 (option.ready_at, option.wait) = (now, Wait::Short);
@@ -240,6 +270,9 @@ impl Failover {
             }
         }
         self.live.retain(|l| l.no == no);
+        if self.hedge_at.take().is_some() {
+            actions.push(Action::WakeAt(self.deadline));
+        }
         actions
     }
 
@@ -253,60 +286,10 @@ impl Failover {
         actions
     }
 
-    fn failed(
-        &mut self,
-        live: Live,
-        (kind, retry_after): (FailureKind, Option<Duration>),
-        now: Timestamp,
-        view: BoardView<'_>,
-    ) -> Actions {
-        if live.stage == Stage::Committed {
-            let finish = after_commit(live.no, kind);
-            return self.stop(finish);
-        }
-        self.last_failure = Some(kind);
-        self.only_limits &= kind == FailureKind::RateLimited;
-        match kind.policy().next {
-            Next::Nowhere => return self.stop(Finish::Failed(Some(kind))),
-            Next::Elsewhere => self.bar(live.option),
-            Next::LongerWindow => self.bar_all_but_longer_than(live.option),
-            Next::Anywhere => self.delay(live.option, retry_after, now),
-        }
-        if self.live.is_empty() { self.go_on(now, view) } else { Actions::new() }
-    }
-
-    fn bar(&mut self, option: usize) {
-        if let Some(option) = self.options.get_mut(option) {
-            option.bar = Some(Bar::Useless);
-        }
-    }
-
-    /// A window that is not known is not known to be longer; any known one may be longer than an unknown one.
-    fn bar_all_but_longer_than(&mut self, failed: usize) {
-        let window = self.options.get(failed).and_then(|o| o.terms.max_input_tokens);
-        for (at, option) in self.options.iter_mut().enumerate() {
-            let longer =
-                option.terms.max_input_tokens.is_some_and(|tokens| window.is_none_or(|w| tokens > w));
-            if at == failed || !longer {
-                option.bar = Some(Bar::Useless);
-            }
-        }
-    }
-
-    /// The same deployment not before its backoff, and not before the time it named. The jitter comes on top of that time:
-    /// others were told the same.
-    fn delay(&mut self, option: usize, retry_after: Option<Duration>, now: Timestamp) {
-        let Some(option) = self.options.get_mut(option) else { return };
-        let jitter = backoff(&self.policy, option.failures, &mut self.rng);
-        option.failures += 1;
-        option.ready_at = now + retry_after.unwrap_or_default() + jitter;
-        option.wait = if retry_after.is_some() { Wait::Told } else { Wait::Short };
-    }
-
     fn timer(&mut self, now: Timestamp, view: BoardView<'_>) -> Actions {
         if now >= self.deadline {
             let committed = self.live.iter().find(|l| l.stage == Stage::Committed);
-            let broken = committed.map(|l| after_commit(l.no, FailureKind::Timeout));
+            let broken = committed.map(|l| Finish::Broken(l.no, FailureKind::Timeout));
             return self.stop(broken.unwrap_or(Finish::DeadlineExceeded));
         }
         let booked = |l: &Live| match l.stage {
@@ -317,7 +300,10 @@ impl Failover {
             Some((_, at)) if now < at => smallvec![Action::WakeAt(at)],
             Some((no, _)) => self.claim(no, now, view),
             None if self.live.is_empty() => self.go_on(now, view),
-            None => smallvec![Action::WakeAt(self.deadline)],
+            None => match self.hedge_at {
+                Some(at) if now >= at => self.hedge(0, now, view),
+                at => smallvec![Action::WakeAt(at.unwrap_or(self.deadline))],
+            },
         }
     }
 
@@ -346,18 +332,8 @@ impl Failover {
         actions
     }
 
-    /// Why the request ends when nobody is left to call.
-    fn nobody_left(&self, now: Timestamp) -> Finish {
-        let money = self.options.iter().any(|o| o.bar == Some(Bar::Money));
-        match (self.last_failure, limits_end(&self.options, now)) {
-            (_, Some(at)) if self.only_limits => Finish::Busy(at),
-            (Some(kind), _) => Finish::Failed(Some(kind)),
-            (None, _) if money => Finish::NoMoney,
-            (None, _) => Finish::Failed(None),
-        }
-    }
-
-    fn stop(&mut self, finish: Finish) -> Actions {
+    pub(super) fn stop(&mut self, finish: Finish) -> Actions {
+        let finish = self.as_seen(finish);
         let mut actions: Actions = self.live.drain(..).map(|live| let_go(&live)).collect();
         self.finished = true;
         actions.push(Action::Finish(finish));
@@ -368,10 +344,4 @@ impl Failover {
         let at = self.live.iter().position(|l| l.no == no && at_stage(l.stage))?;
         Some(self.live.remove(at))
     }
-}
-
-/// What follows when a committed attempt cannot go on. The one place for rescue, which is not there yet: until then the
-/// client gets its dialect's error event.
-const fn after_commit(no: AttemptNo, kind: FailureKind) -> Finish {
-    Finish::Broken(no, kind)
 }

@@ -1,9 +1,12 @@
 //! Failover as a state machine without IO: events in, actions out (DESIGN D6). It holds no payload.
 
+mod failure;
+mod hedge;
 mod live;
 mod machine;
 mod options;
 mod retry;
+mod window;
 
 use std::time::Duration;
 
@@ -14,6 +17,7 @@ use crate::compiled::DeploymentIdx;
 use crate::select::DeploymentView;
 use crate::time::Timestamp;
 
+pub use hedge::HedgeCredit;
 pub use machine::{Failover, FailoverInput};
 pub use options::CallTerms;
 pub use retry::RetryBudget;
@@ -64,6 +68,24 @@ pub enum NotAdmitted {
     Budget,
     /// The retry budget is spent (asked for with `Admit { draws: true }`).
     RetryBudget,
+    /// What was spent on this request, with what this attempt is expected to cost, is over the request's cost ceiling.
+    CostCeiling,
+    /// A hedge would cost more than hedging may (asked for with `Admit { hedge: true }`).
+    HedgeCredit,
+    /// What the client has seen cannot be gone on with there.
+    CannotGoOn,
+}
+
+/// How an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Why.
+    pub kind: FailureKind,
+    /// When the provider said to come back.
+    pub retry_after: Option<Duration>,
+    /// Another attempt can go on with what the client has seen of this one. Read of a committed attempt alone: of others
+    /// it has seen nothing.
+    pub can_go_on: bool,
 }
 
 /// What happened.
@@ -83,8 +105,8 @@ pub enum Event {
     Progress(AttemptNo, u64),
     /// The answer is whole.
     Ended(AttemptNo),
-    /// The attempt failed; the provider may have said when to come back.
-    Failed(AttemptNo, FailureKind, Option<Duration>),
+    /// The attempt failed.
+    Failed(AttemptNo, Failure),
     /// The time asked for by `WakeAt` came.
     Timer,
     /// The client left.
@@ -121,6 +143,8 @@ pub enum Finish {
     Busy(Timestamp),
     /// The money left does not cover any attempt.
     NoMoney,
+    /// Whoever is left would bring the request over its cost ceiling. The last failure, if there was an attempt.
+    OverCostCeiling(Option<FailureKind>),
 }
 
 /// What to do.
@@ -138,12 +162,15 @@ pub enum Action {
         last_resort: bool,
         /// How it comes by its place under the rate limit.
         place: Place,
+        /// It races with the one under way: it is made only if hedging may still cost so much.
+        hedge: bool,
     },
     /// Its booking is not wanted any more.
     Unbook(AttemptNo),
     /// Send it.
     Send(AttemptNo, AttemptLimits),
-    /// Its bytes are the client's from now on.
+    /// Its bytes are the client's from now on. Said again, of another attempt, when that one goes on with what a committed
+    /// one left behind when it failed.
     Commit(AttemptNo),
     /// Stop it, or its admission if that is still under way; its outcome is `cancelled`, or the failure given.
     Cancel(AttemptNo, Option<FailureKind>),

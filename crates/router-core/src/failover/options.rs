@@ -7,9 +7,11 @@
 
 use std::time::Duration;
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::BoardView;
+use crate::attempt::FailureKind;
+use crate::capability::Capabilities;
 use crate::compiled::{Deployment, DeploymentIdx, TimeLimits};
 use crate::health::is_out;
 use crate::select::{DeploymentState, RoutePlan};
@@ -22,11 +24,21 @@ pub struct CallTerms {
     pub limits: TimeLimits,
     /// Its longest input in tokens; `None`: unknown.
     pub max_input_tokens: Option<u64>,
+    /// It can be given the beginning of its own answer, so that going on there repeats and loses nothing.
+    pub prefill: bool,
+    /// A first attempt there that has shown nothing after so long is late, and a second one may race with it; `None`: too
+    /// little is known, or hedging is off.
+    pub hedge_after: Option<Duration>,
 }
 
 impl From<&Deployment> for CallTerms {
     fn from(deployment: &Deployment) -> Self {
-        Self { limits: deployment.time_limits, max_input_tokens: deployment.max_input_tokens }
+        Self {
+            limits: deployment.time_limits,
+            max_input_tokens: deployment.max_input_tokens,
+            prefill: deployment.capabilities.contains(Capabilities::PREFILL),
+            hedge_after: None,
+        }
     }
 }
 
@@ -50,6 +62,8 @@ pub(super) enum Bar {
     Useless,
     /// It costs more than there is.
     Money,
+    /// It costs more than the request may.
+    Ceiling,
 }
 
 /// One deployment of the plan, as seen by this request.
@@ -65,33 +79,73 @@ pub(super) struct Candidate {
     pub(super) turned_away: bool,
     pub(super) ready_at: Timestamp,
     pub(super) wait: Wait,
+    /// Not deferred by the plan.
+    pub(super) ranked: bool,
+    /// For what; more than one when the plan names it more than once.
+    pub(super) kept: SmallVec<[Kept; 2]>,
+    /// It is not kept, or what it is kept for has happened.
+    pub(super) opened: bool,
+}
+
+/// What a deployment of the plan is kept for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// Nothing: it is called whatever happens.
+    Not,
+    /// To be called after this kind of failure.
+    For(FailureKind),
+}
+
+impl Candidate {
+    /// It may be called, now or later.
+    pub(super) fn is_open(&self) -> bool {
+        self.bar.is_none() && self.opened
+    }
+
+    /// The operator keeps it for this kind of failure.
+    pub(super) fn is_kept_for(&self, kind: FailureKind) -> bool {
+        self.kept.contains(&Kept::For(kind))
+    }
 }
 
 pub(super) type Candidates = SmallVec<[Candidate; 6]>;
 
-/// The plan's deployments in its order, each once.
+/// The plan's deployments in its order, each once; then those kept for a kind of failure.
 pub(super) fn candidates(
     plan: &RoutePlan,
     only_first: bool,
     terms: impl Fn(DeploymentIdx) -> CallTerms,
 ) -> Candidates {
     let mut list = Candidates::new();
-    for deployment in plan.ranked.iter().chain(&plan.deferred).copied() {
-        if list.iter().all(|c| c.deployment != deployment) {
-            list.push(Candidate {
-                deployment,
-                terms: terms(deployment),
-                bar: None,
-                failures: 0,
-                polls: 0,
-                turned_away: false,
-                ready_at: Timestamp::ZERO,
-                wait: Wait::Short,
-            });
+    let parts = [
+        (&plan.ranked, Kept::Not),
+        (&plan.deferred, Kept::Not),
+        (&plan.after_too_long, Kept::For(FailureKind::TooLong)),
+        (&plan.after_filtered, Kept::For(FailureKind::Filtered)),
+    ];
+    for (at, (deployments, kept)) in parts.into_iter().enumerate() {
+        for deployment in deployments.iter().copied() {
+            match list.iter_mut().find(|c| c.deployment == deployment) {
+                Some(known) => known.kept.push(kept),
+                None => list.push(Candidate {
+                    deployment,
+                    terms: terms(deployment),
+                    bar: None,
+                    failures: 0,
+                    polls: 0,
+                    turned_away: false,
+                    ready_at: Timestamp::ZERO,
+                    wait: Wait::Short,
+                    ranked: at == 0,
+                    kept: smallvec![kept],
+                    opened: kept == Kept::Not,
+                }),
+            }
         }
     }
     if only_first {
         list.truncate(1);
+        list.retain(|first| first.opened);
     }
     list
 }
@@ -101,6 +155,8 @@ pub(super) fn candidates(
 pub(super) struct Allowance {
     /// Something was sent before: going on is a repeat.
     pub(super) repeats: bool,
+    /// The client has seen the beginning of an answer.
+    pub(super) goes_on: bool,
     /// A repeat that draws on the retry budget is allowed, from then on.
     pub(super) draws_from: Option<Timestamp>,
     pub(super) deadline: Timestamp,
@@ -128,6 +184,8 @@ pub(super) enum Choice {
 struct Rated {
     option: usize,
     burden: u32,
+    /// It must be told in words to go on, where others are given the beginning of the answer.
+    told: bool,
     out: bool,
     draws: bool,
     ready_at: Timestamp,
@@ -145,10 +203,12 @@ pub(super) fn choose(list: &Candidates, allowed: Allowance, now: Timestamp, view
     let returns_at =
         rated.iter().filter(|r| r.out).filter_map(|r| return_of(list, r.option, now, view)).min();
     for (group, heavy) in [(light, false), (heavy, true)] {
-        if let Some(best) = group.iter().filter(|r| r.ready_at <= now).min_by_key(|r| (r.burden, r.option)) {
+        if let Some(best) =
+            group.iter().filter(|r| r.ready_at <= now).min_by_key(|r| (r.burden, r.told, r.option))
+        {
             return Choice::Call { option: best.option, draws: best.draws, last_resort: best.out };
         }
-        let Some(soonest) = group.iter().min_by_key(|r| (r.ready_at, r.option)) else { continue };
+        let Some(soonest) = group.iter().min_by_key(|r| (r.ready_at, r.told, r.option)) else { continue };
         if soonest.wait == Wait::Rate {
             return Choice::Book { option: soonest.option, draws: soonest.draws, last_resort: soonest.out };
         }
@@ -160,7 +220,7 @@ pub(super) fn choose(list: &Candidates, allowed: Allowance, now: Timestamp, view
 }
 
 fn rate(list: &Candidates, option: usize, allowed: Allowance, view: BoardView<'_>) -> Option<Rated> {
-    let candidate = list.get(option).filter(|c| c.bar.is_none())?;
+    let candidate = list.get(option).filter(|c| c.is_open())?;
     let seen = view.get(candidate.deployment.get()).copied().unwrap_or_default();
     let free = !allowed.repeats || (candidate.failures == 0 && seen.proven);
     let from = if free { Timestamp::ZERO } else { allowed.draws_from? };
@@ -170,6 +230,7 @@ fn rate(list: &Candidates, option: usize, allowed: Allowance, view: BoardView<'_
     Some(Rated {
         option,
         burden: candidate.failures.saturating_mul(2) + if out { 3 } else { 0 },
+        told: allowed.goes_on && !candidate.terms.prefill,
         out,
         draws: !free,
         ready_at: candidate.ready_at.max(from),
@@ -186,6 +247,6 @@ fn return_of(list: &Candidates, option: usize, now: Timestamp, view: BoardView<'
 
 /// When the first option that only a limit stands before may be asked again.
 pub(super) fn limits_end(list: &Candidates, now: Timestamp) -> Option<Timestamp> {
-    let limited = |c: &&Candidate| c.bar.is_none() && c.wait != Wait::Short && c.ready_at > now;
+    let limited = |c: &&Candidate| c.is_open() && c.wait != Wait::Short && c.ready_at > now;
     list.iter().filter(limited).map(|c| c.ready_at).min()
 }

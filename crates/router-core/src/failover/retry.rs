@@ -7,78 +7,53 @@
 
 use std::time::Duration;
 
+use super::window::WindowSum;
 use crate::compiled::RetryPolicy;
 use crate::time::Timestamp;
 
 /// The window of 10 s, in slices of a second.
-const SLICES: usize = 10;
 const SLICE_MICROS: u64 = 1_000_000;
+const WINDOW_SECS: i128 = 10;
 
 /// One repeat, in hundredths, so that a percentage is a whole number.
-const REPEAT: i64 = 100;
+const REPEAT: i128 = 100;
 
 /// Repeats that may still be made. One per process, or per runtime thread.
 ///
 /// At every withdrawal: repeats of the window <= `budget_percent` of the requests of the window + 10 s x `per_sec`.
 #[derive(Clone, Debug)]
 pub struct RetryBudget {
-    per_request: i64,
-    reserve: i64,
-    newest: u64,
-    ring: [i64; SLICES],
-    sum: i64,
+    per_request: i128,
+    reserve: i128,
+    window: WindowSum,
 }
 
 impl RetryBudget {
     /// A full reserve, no request yet.
     pub fn new(policy: &RetryPolicy) -> Self {
-        let mut budget = Self { per_request: 0, reserve: 0, newest: 0, ring: [0; SLICES], sum: 0 };
+        let mut budget = Self { per_request: 0, reserve: 0, window: WindowSum::new(SLICE_MICROS) };
         budget.reconfigure(policy);
         budget
     }
 
     /// Other numbers from now on; what was used stays used.
     pub fn reconfigure(&mut self, policy: &RetryPolicy) {
-        self.per_request = i64::from(policy.budget_percent);
-        self.reserve = i64::from(policy.per_sec) * SLICES as i64 * REPEAT;
+        self.per_request = i128::from(policy.budget_percent);
+        self.reserve = i128::from(policy.per_sec) * WINDOW_SECS * REPEAT;
     }
 
     /// A request began: call it once for each.
     pub fn deposit(&mut self, now: Timestamp) {
-        self.add(now, self.per_request);
+        self.window.add(now, self.per_request);
     }
 
     /// Takes one repeat, if there is one.
     pub fn try_withdraw(&mut self, now: Timestamp) -> bool {
-        self.slide(now);
-        let enough = self.sum.saturating_add(self.reserve) >= REPEAT;
+        let enough = self.window.sum(now).saturating_add(self.reserve) >= REPEAT;
         if enough {
-            self.add(now, -REPEAT);
+            self.window.add(now, -REPEAT);
         }
         enough
-    }
-
-    fn add(&mut self, now: Timestamp, amount: i64) {
-        self.slide(now);
-        let slice = &mut self.ring[(self.newest % SLICES as u64) as usize];
-        *slice = slice.saturating_add(amount);
-        self.sum = self.sum.saturating_add(amount);
-    }
-
-    fn slide(&mut self, now: Timestamp) {
-        let slice = now.as_micros() / SLICE_MICROS;
-        if slice <= self.newest {
-            return;
-        }
-        if slice - self.newest >= SLICES as u64 {
-            self.ring = [0; SLICES];
-            self.sum = 0;
-        } else {
-            for gone in self.newest + 1..=slice {
-                self.sum -= std::mem::take(&mut self.ring[(gone % SLICES as u64) as usize]);
-            }
-        }
-        self.newest = slice;
     }
 }
 

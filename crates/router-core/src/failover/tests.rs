@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::compiled::{RetryPolicy, TimeLimits};
+use crate::money::Usd;
 use crate::select::{DeploymentState, RoutePlan};
 
 const START: Timestamp = Timestamp::from_millis(1_795_348_200_000);
@@ -29,11 +30,15 @@ fn policy() -> RetryPolicy {
     }
 }
 
-/// A setting in words: deployments `a` to `z` in the order of the plan, `a:8000` with a window, `/` before the deferred;
-/// `json`, `single`, `deadline=5`, `attempts=2`, `seed=3`, `limits` (shown with `send`).
+/// A setting in words: deployments `a` to `z` in the order of the plan, `a:8000` with a window, `/` before the deferred,
+/// `long/` and `filter/` before those kept for these failures; `json`, `single`, `deadline=5`, `attempts=2`, `seed=3`,
+/// `limits` (shown with `send`), `no-rescue`, `hedge=2` (a first attempt is late then), `prefill=c`.
 struct Setting {
     plan: RoutePlan,
     windows: [Option<u64>; 26],
+    prefill: Option<DeploymentIdx>,
+    hedge_after: Option<Duration>,
+    rescue: bool,
     policy: RetryPolicy,
     json: bool,
     single: bool,
@@ -47,6 +52,9 @@ impl Setting {
         let mut setting = Self {
             plan: RoutePlan::default(),
             windows: [None; 26],
+            prefill: None,
+            hedge_after: None,
+            rescue: true,
             policy: policy(),
             json: false,
             single: false,
@@ -54,11 +62,16 @@ impl Setting {
             deadline_secs: 60,
             seed: 1,
         };
-        let mut deferred = false;
+        let mut part = 0;
         for word in text.split_whitespace() {
             let (key, value) = word.split_once(['=', ':']).unwrap_or((word, ""));
             match key {
-                "/" => deferred = true,
+                "/" => part = 1,
+                "long/" => part = 2,
+                "filter/" => part = 3,
+                "no-rescue" => setting.rescue = false,
+                "hedge" => setting.hedge_after = Some(Duration::from_secs(value.parse().unwrap())),
+                "prefill" => setting.prefill = Some(index(value)),
                 "json" => setting.json = true,
                 "single" => setting.single = true,
                 "limits" => setting.show_limits = true,
@@ -68,8 +81,14 @@ impl Setting {
                 _ => {
                     let idx = index(key);
                     setting.windows[idx.get()] = value.parse().ok();
-                    let list = if deferred { &mut setting.plan.deferred } else { &mut setting.plan.ranked };
-                    list.push(idx);
+                    let plan = &mut setting.plan;
+                    let lists = [
+                        &mut plan.ranked,
+                        &mut plan.deferred,
+                        &mut plan.after_too_long,
+                        &mut plan.after_filtered,
+                    ];
+                    lists.into_iter().nth(part).unwrap().push(idx);
                 }
             }
         }
@@ -83,12 +102,15 @@ impl Setting {
             policy: &self.policy,
             deadline: START + Duration::from_secs(self.deadline_secs),
             stream: !self.json,
+            rescue: self.rescue,
             seed: self.seed,
         };
-        let windows = self.windows;
+        let (windows, prefill, hedge_after) = (self.windows, self.prefill, self.hedge_after);
         Failover::new(&input, move |idx| CallTerms {
             limits: limits(),
             max_input_tokens: windows.get(idx.get()).copied().flatten(),
+            prefill: prefill == Some(idx),
+            hedge_after,
         })
     }
 }
@@ -123,6 +145,9 @@ fn event(words: &[&str]) -> Event {
                 "full" => NotAdmitted::Concurrency,
                 "money" => NotAdmitted::Budget,
                 "budget" => NotAdmitted::RetryBudget,
+                "ceiling" => NotAdmitted::CostCeiling,
+                "credit" => NotAdmitted::HedgeCredit,
+                "unfit" => NotAdmitted::CannotGoOn,
                 other => panic!("no reason {other}"),
             },
         ),
@@ -131,8 +156,9 @@ fn event(words: &[&str]) -> Event {
         "more" => Event::Progress(no(), 10),
         "end" => Event::Ended(no()),
         "fail" => {
-            let after = words.get(3).map(|s| Duration::from_secs(s.parse().unwrap()));
-            Event::Failed(no(), kind(words[2]), after)
+            let can_go_on = words.get(3) != Some(&"stuck");
+            let after = words.get(3).filter(|_| can_go_on).map(|s| Duration::from_secs(s.parse().unwrap()));
+            Event::Failed(no(), Failure { kind: kind(words[2]), retry_after: after, can_go_on })
         }
         "timer" | "wake" => Event::Timer,
         "gone" => Event::ClientGone,
@@ -152,7 +178,7 @@ fn wake(at: Timestamp) -> String {
 
 fn action(action: &Action, show_limits: bool) -> String {
     match *action {
-        Action::Admit { attempt: AttemptNo(no), deployment, draws, last_resort, place } => {
+        Action::Admit { attempt: AttemptNo(no), deployment, draws, last_resort, place, hedge } => {
             let draws = if draws { " draws" } else { "" };
             let last = if last_resort { " last" } else { "" };
             let place = match place {
@@ -160,7 +186,8 @@ fn action(action: &Action, show_limits: bool) -> String {
                 Place::Book { .. } => " book",
                 Place::Booked => " booked",
             };
-            format!("admit {no} {}{draws}{last}{place}", name(deployment))
+            let hedge = if hedge { " hedge" } else { "" };
+            format!("admit {no} {}{draws}{last}{place}{hedge}", name(deployment))
         }
         Action::Unbook(AttemptNo(no)) => format!("unbook {no}"),
         Action::Send(AttemptNo(no), l) if show_limits => {
@@ -180,6 +207,8 @@ fn action(action: &Action, show_limits: bool) -> String {
             Finish::ClientGone => "gone".to_owned(),
             Finish::Busy(at) => format!("busy {}", wake(at)),
             Finish::NoMoney => "no money".to_owned(),
+            Finish::OverCostCeiling(None) => "over ceiling".to_owned(),
+            Finish::OverCostCeiling(Some(kind)) => format!("over ceiling {}", kind.name()),
         },
     }
 }
@@ -428,10 +457,157 @@ fn a_spent_retry_budget_is_waited_for_but_not_long() {
 }
 
 #[test]
-fn after_the_commit_there_is_no_way_back() {
-    sent("a b", "b proven | text 1 > commit 1 | fail 1 truncated > broken 1 truncated | end 1 >");
+fn one_that_cannot_be_written_was_never_made() {
+    sent(
+        "a b c attempts=1",
+        "fail 1 inexpressible > admit 2 b | in 2 > send 2 | fail 2 overloaded > failed overloaded",
+    );
+    sent(
+        "a b",
+        "fail 1 inexpressible > admit 2 b | in 2 > send 2 | fail 2 inexpressible > failed inexpressible",
+    );
+    sent(
+        "a b",
+        "fail 1 overloaded > admit 2 b draws | in 2 > send 2 | fail 2 inexpressible > wake ~ | wake > admit 3 a draws",
+    );
+    sent("a b", "fail 1 rate_limited 70 > admit 2 b draws | in 2 > send 2 | fail 2 inexpressible > busy ~");
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_gone_on_with() {
+    // As freely, and no more freely, than any other repeat.
+    sent(
+        "a b",
+        "text 1 > commit 1 | fail 1 truncated > admit 2 b draws | in 2 > send 2 | text 2 > commit 2 | end 2 > answered 2",
+    );
+    sent(
+        "a b",
+        "b proven | text 1 > commit 1 | fail 1 stalled > admit 2 b | in 2 > send 2 | end 2 > commit 2, answered 2",
+    );
+    // It may fail before it shows anything, or after, and another follows.
+    sent(
+        "a b c d",
+        "b proven | c proven | d proven | text 1 > commit 1 | fail 1 truncated > admit 2 b | in 2 > send 2 | fail 2 overloaded > admit 3 c | in 3 > send 3 | text 3 > commit 3 | fail 3 empty > admit 4 d | in 4 > send 4 | text 4 > commit 4 | end 4 > answered 4",
+    );
+    // The same again, when there is no other.
+    sent("a", "text 1 > commit 1 | fail 1 truncated > wake ~ | wake > admit 2 a draws");
+    sent("a single", "text 1 > commit 1 | fail 1 bad_reply > wake ~ | wake > admit 2 a draws");
+    // Rather one that is given the beginning of the answer than one that is told it.
+    sent(
+        "a b c prefill=c",
+        "text 1 > commit 1 | fail 1 truncated > admit 2 c draws | out 2 unfit > admit 2 b draws",
+    );
+    sent("a b / c prefill=c", "c open 30 | text 1 > commit 1 | fail 1 truncated > admit 2 b draws");
+}
+
+#[test]
+fn half_an_answer_that_nobody_can_go_on_with_is_said_to_be_broken() {
+    sent("a b no-rescue", "b proven | text 1 > commit 1 | fail 1 truncated > broken 1 truncated | end 1 >");
+    sent("a b", "b proven | text 1 > commit 1 | fail 1 truncated stuck > broken 1 truncated");
+    sent("a b", "text 1 > commit 1 | fail 1 filtered > broken 1 filtered");
+    sent("a b attempts=1", "text 1 > commit 1 | fail 1 truncated > broken 1 truncated");
     sent("a", "text 1 > commit 1 | +60 | timer > cancel 1, broken 1 timeout");
     sent("a", "text 1 > commit 1 | +59 | timer > wake 60 | end 1 > answered 1");
+    sent(
+        "a b",
+        "text 1 > commit 1 | fail 1 truncated > admit 2 b draws | in 2 > send 2 | +60 | timer > cancel 2, broken 1 timeout",
+    );
+    sent(
+        "a b",
+        "text 1 > commit 1 | fail 1 truncated > admit 2 b draws | out 2 unfit > wake ~ | wake > admit 2 a draws | out 2 money > broken 1 truncated",
+    );
+    sent(
+        "a b",
+        "text 1 > commit 1 | fail 1 truncated > admit 2 b draws | out 2 unfit > wake ~ | wake > admit 2 a draws | out 2 ceiling > broken 1 truncated",
+    );
+    sent("a b", "text 1 > commit 1 | fail 1 truncated > admit 2 b draws | gone > cancel 2, gone");
+    // What they say of the request that we wrote is no word against the client's.
+    sent(
+        "a b c",
+        "b proven | c proven | text 1 > commit 1 | fail 1 truncated > admit 2 b | in 2 > send 2 | fail 2 bad_request > admit 3 c | in 3 > send 3 | fail 3 filtered > wake ~",
+    );
+}
+
+#[test]
+fn a_late_first_attempt_is_raced() {
+    let late = "hedge=2 a b";
+    let raced = |script: &str| {
+        check(
+            late,
+            &format!(
+                "start > admit 1 a | in 1 > send 1, wake 2 | +2 | timer > admit 2 b hedge | in 2 > send 2 | {script}"
+            ),
+        );
+    };
+    raced("text 2 > commit 2, cancel 1 | end 2 > answered 2");
+    raced("text 1 > commit 1, cancel 2 | text 2 > | end 1 > answered 1");
+    raced("end 2 > commit 2, cancel 1, answered 2");
+    raced("+58 | timer > cancel 1, cancel 2, deadline");
+    raced("gone > cancel 1, cancel 2, gone");
+    raced("timer > wake 60");
+    // Whichever fails, the other goes on; and when both have, a third comes.
+    raced("fail 1 overloaded > | text 2 > commit 2");
+    raced("fail 2 bad_request > | fail 1 overloaded > wake ~ | wake > admit 3 a draws");
+    raced("fail 1 bad_request > cancel 2, failed bad_request");
+    raced("fail 1 timeout > | fail 2 bad_request > failed bad_request");
+    raced("text 2 > commit 2, cancel 1 | fail 2 truncated > admit 3 a draws");
+    // It is no paid attempt.
+    let late = "hedge=2 a b attempts=2";
+    check(
+        late,
+        "start > admit 1 a | in 1 > send 1, wake 2 | +2 | timer > admit 2 b hedge | in 2 > send 2 | fail 2 timeout > | fail 1 timeout > wake ~ | wake > admit 3 a draws",
+    );
+}
+
+#[test]
+fn a_race_is_only_run_where_it_harms_nobody() {
+    let quiet = |setting: &str, script: &str| {
+        check(setting, &format!("start > admit 1 a | in 1 > send 1, wake 2 | +2 | {script}"));
+    };
+    quiet("hedge=2 a / b", "timer > wake 60");
+    quiet("hedge=2 a b c", "b open 30 | timer > admit 2 c hedge");
+    quiet("hedge=2 a b", "b suspect | timer > wake 60");
+    quiet(
+        "hedge=2 a b c d",
+        "timer > admit 2 b hedge | out 2 rate 3 > admit 2 c hedge | out 2 credit > | text 1 > commit 1",
+    );
+    quiet("hedge=2 a b", "timer > admit 2 b hedge | out 2 full > wake 60");
+    quiet("hedge=2 a b", "timer > admit 2 b hedge | out 2 ceiling > | fail 1 timeout > admit 2 b draws");
+    quiet("hedge=2 a b", "timer > admit 2 b hedge | fail 1 timeout > | out 2 credit > admit 2 b draws");
+    quiet("hedge=2 a b", "text 1 > commit 1, wake 60 | timer > wake 60");
+    quiet("hedge=2 a b", "fail 1 timeout > admit 2 b draws | in 2 > send 2 | +2 | timer > wake 60");
+    check("hedge=2 a", "start > admit 1 a | in 1 > send 1");
+    check("hedge=2 a b single", "start > admit 1 a | in 1 > send 1");
+    check("hedge=10 a b", "start > admit 1 a | in 1 > send 1");
+    check("hedge=10 a b json", "start > admit 1 a | in 1 > send 1, wake 10 | +10 | timer > admit 2 b hedge");
+}
+
+#[test]
+fn the_cost_ceiling_leads_to_a_cheaper_one_or_ends_it() {
+    check("a b", "start > admit 1 a | out 1 ceiling > admit 1 b | out 1 ceiling > over ceiling");
+    sent("a b", "fail 1 auth > admit 2 b draws | out 2 ceiling > over ceiling auth");
+    sent("a b c", "fail 1 timeout > admit 2 b draws | out 2 ceiling > admit 2 c draws");
+}
+
+#[test]
+fn some_are_kept_for_a_kind_of_failure() {
+    let kept = "a:8000 b:9000 long/ c d:7000 filter/ e";
+    sent(kept, "fail 1 overloaded > admit 2 b draws | in 2 > send 2 | fail 2 auth > wake ~");
+    sent(kept, "fail 1 too_long > admit 2 b draws | in 2 > send 2 | fail 2 too_long > admit 3 c draws");
+    sent(kept, "fail 1 filtered > admit 2 e draws | in 2 > send 2 | fail 2 filtered > failed filtered");
+    sent(
+        "a long/ b filter/ b",
+        "fail 1 filtered > admit 2 b draws | in 2 > send 2 | fail 2 too_long > failed too_long",
+    );
+    sent("a single long/ b filter/ c", "fail 1 filtered > failed filtered");
+    sent("a single long/ b filter/ c", "fail 1 too_long > failed too_long");
+    check("long/ a", "start > failed");
+    sent(
+        "a b c filter/ c",
+        "fail 1 filtered > admit 2 c draws | in 2 > send 2 | fail 2 filtered > failed filtered",
+    );
+    // Half an answer that another's filter would let pass.
+    sent("a b filter/ c", "text 1 > commit 1 | fail 1 filtered > admit 2 c draws");
 }
 
 #[test]
@@ -470,7 +646,8 @@ fn backoff_is_full_jitter_and_never_before_retry_after() {
             let mut failover = setting.failover();
             failover.on(Event::Start, START, &[]);
             failover.on(Event::Admitted(AttemptNo(1)), START, &[]);
-            let failed = Event::Failed(AttemptNo(1), FailureKind::Overloaded, told);
+            let failure = Failure { kind: FailureKind::Overloaded, retry_after: told, can_go_on: true };
+            let failed = Event::Failed(AttemptNo(1), failure);
             let Some(Action::WakeAt(at)) = failover.on(failed, START, &[]).first().copied() else {
                 panic!("no wake-up for seed {seed}");
             };
@@ -518,6 +695,32 @@ proptest! {
             }
             let elapsed = now.since(START).as_secs() + 11;
             prop_assert!(all.1 * 100 <= all.0 * percent + per_sec * 100 * (elapsed + 10));
+        }
+    }
+    /// Hedges of any hour cost at most their share of what the answers of that hour cost, as long as none costs more than
+    /// expected; and what is refused would have been over it.
+    #[test]
+    fn hedges_cost_at_most_their_share(
+        share_ppm in 0u32..200_000,
+        steps in prop::collection::vec((0u64..900_000, 0i64..5_000, 0i64..5_000, 0i64..=100), 1..120),
+    ) {
+        let mut credit = HedgeCredit::new(share_ppm);
+        let (mut now, mut log) = (START, VecDeque::new());
+        for (step_ms, cost, expected, of_expected) in steps {
+            now = now + Duration::from_millis(step_ms);
+            credit.earn(now, Usd::from_nano(cost));
+            log.push_back((now, cost, 0));
+            // The window slides in slices of six minutes.
+            let slice = |at: Timestamp| at.as_secs() / 360;
+            log.retain(|(at, ..)| slice(*at) + 10 > slice(now));
+            let (earned, extra) = log.iter().fold((0, 0), |(e, x), (_, earned, extra)| (e + earned, x + extra));
+            let within = (extra + expected) * 1_000_000 <= earned * i64::from(share_ppm);
+            prop_assert_eq!(credit.try_take(now, Usd::from_nano(expected)), within);
+            if within {
+                let actual = expected * of_expected / 100;
+                credit.settle(now, Usd::from_nano(expected), Usd::from_nano(actual));
+                log.push_back((now, 0, actual));
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::breaker::{Breaker, Pass};
 use super::latency::Latency;
+use super::peak::Peak;
 use super::silence::{Place as WaitingPlace, Silence};
 use crate::attempt::{FailureKind, HealthEffect, Outcome};
 use crate::compiled::{BreakerPolicy, Limits};
@@ -28,6 +29,7 @@ pub struct DeploymentHealth {
     limiter: Limiter,
     total: Latency,
     first_byte: Latency,
+    peak: Peak,
     /// Last good answer, with no failure since.
     good_at: Option<Timestamp>,
 }
@@ -143,6 +145,7 @@ impl DeploymentHealth {
             limiter: Limiter::new(limits),
             total: Latency::default(),
             first_byte: Latency::default(),
+            peak: Peak::default(),
             good_at: None,
         }
     }
@@ -165,10 +168,12 @@ impl DeploymentHealth {
             concurrency_spent: self.limiter.is_full(),
             proven: self.good_at.is_some_and(|at| now.since(at) <= PROVEN_FOR),
             in_flight: u16::try_from(self.limiter.in_flight()).unwrap_or(u16::MAX),
+            p95_first_byte_cs: u16::try_from(self.first_byte.p95_millis(now).div_ceil(10))
+                .unwrap_or(u16::MAX),
             returns_in_ms: u32::try_from(returns_in.as_micros().div_ceil(1_000)).unwrap_or(u32::MAX),
             p95_total_ms: self.total.p95_millis(now),
             mean_total_ms: self.total.mean_millis(),
-            mean_first_byte_ms: self.first_byte.mean_millis(),
+            ewma_first_byte_ms: self.peak.millis(now),
         }
     }
 
@@ -213,17 +218,28 @@ impl DeploymentHealth {
         if let Some(place) = permit.waiting.take() {
             self.silence.end(now, place, true);
             if permit.seat.stream {
-                self.first_byte.record(now, now.since(permit.seat.at));
+                let took = now.since(permit.seat.at);
+                self.first_byte.record(now, took);
+                self.peak.record(now, millis(took));
             }
         }
     }
 
     /// The attempt ended.
     pub fn end(&mut self, now: Timestamp, permit: Permit, ending: &Ending) {
-        let (Seat { at, tokens, pass, .. }, waiting) = permit.into_parts();
+        if ending.outcome == Outcome::Failure(FailureKind::Inexpressible) {
+            // Nothing was sent.
+            return self.retract(now, permit);
+        }
+        let (Seat { at, tokens, pass, stream }, waiting) = permit.into_parts();
         self.limiter.leave(now, tokens, ending.tokens.unwrap_or(tokens));
         if let Some(place) = waiting {
-            self.silence.end(now, place, is_an_answer(ending.outcome));
+            let answered = is_an_answer(ending.outcome);
+            self.silence.end(now, place, answered);
+            // A first byte waited for in vain took at least so long.
+            if stream && !answered && matches!(ending.outcome, Outcome::Failure(_)) {
+                self.peak.record(now, millis(now.since(at)));
+            }
         }
         let effect = match ending.outcome {
             Outcome::Success => HealthEffect::Success,
@@ -292,6 +308,10 @@ const fn is_an_answer(outcome: Outcome) -> bool {
         outcome,
         Outcome::Failure(FailureKind::Timeout | FailureKind::Stalled) | Outcome::Cancelled | Outcome::Lost
     )
+}
+
+fn millis(span: Duration) -> u32 {
+    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
 }
 
 /// SplitMix64's finalizer (Steele, Lea, Flood 2014): every input bit reaches every output bit.

@@ -4,6 +4,7 @@
 mod board;
 mod breaker;
 mod latency;
+mod peak;
 mod silence;
 mod window;
 

@@ -7,10 +7,10 @@ use smallvec::SmallVec;
 use super::decision::{Decision, Detail, Reason, RoutePlan, Verdict, VerdictKind};
 use super::eligible::{Judge, returns_in_ms};
 use super::input::DecisionInput;
-use super::scope::{Group, Scope};
+use super::scope::{Group, Scope, When};
 use super::set::Set;
 use super::spread::{Odds, Place, Spread, sort_by_key};
-use crate::compiled::Compiled;
+use crate::compiled::{Compiled, DeploymentIdx};
 
 /// Keeps this draw apart from others made with the same request's seed.
 const DRAW: u64 = 0x7370_7265_6164_0001;
@@ -27,21 +27,26 @@ pub fn decide(compiled: &Compiled, input: &DecisionInput) -> Decision {
     let mut seen = Set::default();
     let mut verdicts = Vec::with_capacity(scope.groups.iter().map(|group| group.members.len()).sum());
     let mut ends: SmallVec<[usize; 2]> = SmallVec::new();
+    // Verdicts from here on are of deployments kept for some kind of failure.
+    let mut always = 0;
     for group in &scope.groups {
         let new = group.members.iter().filter(|idx| seen.insert(**idx));
         verdicts.extend(new.map(|idx| judge.verdict(*idx, group)));
         ends.push(verdicts.len());
+        if group.when == When::Always {
+            always = verdicts.len();
+        }
     }
 
     let mut ranked = Places::new();
     let mut start = 0;
     let mut rng = fastrand::Rng::with_seed(input.seed ^ DRAW);
-    for (group, end) in scope.groups.iter().zip(&ends) {
+    for (group, end) in scope.groups.iter().zip(&ends).filter(|(group, _)| group.when == When::Always) {
         let places = places(&verdicts, start..*end, VerdictKind::Ranked);
         start = *end;
         rank(compiled, input, (group, places), (&mut verdicts, &mut ranked, &mut rng));
     }
-    let deferred = by_return(&judge, compiled, &verdicts);
+    let deferred = by_return(&judge, compiled, &verdicts, always);
     if let (None, Some(first)) = (ranked.first(), deferred.first()) {
         verdicts[usize::from(*first)].propensity = 1.0;
     }
@@ -49,10 +54,24 @@ pub fn decide(compiled: &Compiled, input: &DecisionInput) -> Decision {
     let no_fallbacks = input.options.allow_fallbacks == Some(false);
     let at_most = if no_fallbacks { 1 } else { usize::MAX };
     let named = |place: &Place| verdicts[usize::from(*place)].deployment;
-    let plan = RoutePlan {
+    let mut plan = RoutePlan {
         ranked: ranked.iter().take(at_most).map(named).collect(),
         deferred: deferred.iter().take(at_most.saturating_sub(ranked.len())).map(named).collect(),
+        after_too_long: kept_for(&scope, When::TooLong, &verdicts),
+        after_filtered: kept_for(&scope, When::Filtered, &verdicts),
     };
+    let too_long = |verdict: &Verdict| verdict.reason == Some(Reason::ContextTooLong);
+    if plan.ranked.is_empty() && plan.deferred.is_empty() && verdicts.iter().take(always).any(too_long) {
+        // Nobody needs to be asked to know it.
+        let ranked = |idx: &DeploymentIdx| {
+            verdicts.iter().any(|v| v.deployment == *idx && v.kind == VerdictKind::Ranked)
+        };
+        (plan.ranked, plan.deferred) = plan.after_too_long.drain(..).partition(ranked);
+        let first = plan.iter().next();
+        if let Some(verdict) = verdicts.iter_mut().find(|v| first == Some(v.deployment)) {
+            verdict.propensity = 1.0;
+        }
+    }
     let tier = scope.tier.and_then(|at| compiled.tiers.get(usize::from(at)));
     Decision {
         rule: scope.rule.map(|rule| Arc::clone(&rule.name)),
@@ -63,6 +82,21 @@ pub fn decide(compiled: &Compiled, input: &DecisionInput) -> Decision {
         no_fallbacks,
         max_cost: scope.max_cost,
     }
+}
+
+/// The deployments kept for some kind of failure that may answer, in the order given, the ranked before the deferred. No
+/// strategy spreads over what is seldom called.
+fn kept_for(scope: &Scope<'_>, when: When, verdicts: &[Verdict]) -> Vec<DeploymentIdx> {
+    let mut kept = Vec::new();
+    for kind in [VerdictKind::Ranked, VerdictKind::Deferred] {
+        for idx in scope.groups.iter().filter(|group| group.when == when).flat_map(|group| &group.members) {
+            let may = verdicts.iter().any(|verdict| verdict.deployment == *idx && verdict.kind == kind);
+            if may && !kept.contains(idx) {
+                kept.push(*idx);
+            }
+        }
+    }
+    kept
 }
 
 /// Whether there are real deployments among those the request is for: then a simulated one never stands in for them.
@@ -149,10 +183,10 @@ fn propensities(spread: &Spread<'_>, alike: &[Place], odds: Odds) -> SmallVec<[(
     alike.iter().take(first).map(|place| (*place, each(place))).collect()
 }
 
-/// All deferred places, soonest return first; of those that return together, the mildest reason first: one that is slow
+/// The deferred places up to this one, soonest return first; of those that return together, the mildest reason first: one that is slow
 /// answers, one whose limit is spent answers soon, one that is suspect or open may not answer at all.
-fn by_return(judge: &Judge<'_>, compiled: &Compiled, verdicts: &[Verdict]) -> Places {
-    let mut deferred = places(verdicts, 0..verdicts.len(), VerdictKind::Deferred);
+fn by_return(judge: &Judge<'_>, compiled: &Compiled, verdicts: &[Verdict], always: usize) -> Places {
+    let mut deferred = places(verdicts, 0..always, VerdictKind::Deferred);
     deferred.sort_by_cached_key(|place| {
         let verdict = &verdicts[usize::from(*place)];
         let back = returns_in_ms(

@@ -202,10 +202,16 @@ pub struct RoutePlan {
     pub ranked: Vec<DeploymentIdx>,
     /// Deferred ones, soonest return first.
     pub deferred: Vec<DeploymentIdx>,
+    /// Called only after the request was found too long for another: the model's `context_fallbacks`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub after_too_long: Vec<DeploymentIdx>,
+    /// Called only after another's content filter refused the request: the model's `filter_fallbacks`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub after_filtered: Vec<DeploymentIdx>,
 }
 
 impl RoutePlan {
-    /// All, in the order to try them.
+    /// All that are tried whatever happens, in the order to try them.
     pub fn iter(&self) -> impl Iterator<Item = DeploymentIdx> + '_ {
         self.ranked.iter().chain(&self.deferred).copied()
     }

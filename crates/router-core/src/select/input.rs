@@ -23,14 +23,16 @@ pub struct DeploymentView {
     pub proven: bool,
     /// Attempts in flight.
     pub in_flight: u16,
+    /// p95 of the time to the first byte of streams in units of 10 ms, rounded up, for hedging; 0: too few samples.
+    pub p95_first_byte_cs: u16,
     /// Milliseconds until it may be called again, when it is deferred (breaker, rate); 0 otherwise.
     pub returns_in_ms: u32,
     /// p95 of total time in milliseconds; 0: too few samples.
     pub p95_total_ms: u32,
     /// EWMA of total time in milliseconds; 0: no sample.
     pub mean_total_ms: u32,
-    /// EWMA of the time to the first byte in milliseconds; 0: no sample.
-    pub mean_first_byte_ms: u32,
+    /// Peak-EWMA of the time to the first byte of streams in milliseconds, for `lowest_latency`; 0: no sample.
+    pub ewma_first_byte_ms: u32,
 }
 
 impl Default for DeploymentView {
@@ -41,10 +43,11 @@ impl Default for DeploymentView {
             concurrency_spent: false,
             proven: false,
             in_flight: 0,
+            p95_first_byte_cs: 0,
             returns_in_ms: 0,
             p95_total_ms: 0,
             mean_total_ms: 0,
-            mean_first_byte_ms: 0,
+            ewma_first_byte_ms: 0,
         }
     }
 }

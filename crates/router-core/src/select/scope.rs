@@ -9,6 +9,17 @@ use crate::compiled::{Compiled, DeploymentIdx, Model, Strategy};
 use crate::money::Usd;
 use crate::rules::{self, Rule, Use};
 
+/// When the deployments of a group may be called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum When {
+    #[default]
+    Always,
+    /// After the request was found too long.
+    TooLong,
+    /// After a content filter refused it.
+    Filtered,
+}
+
 /// Deployments that stand together: those of the model asked for, or of one fallback.
 #[derive(Debug, Default)]
 pub(super) struct Group<'a> {
@@ -22,12 +33,13 @@ pub(super) struct Group<'a> {
     pub(super) avoid: &'a [DeploymentIdx],
     /// Regions the rule allows; empty: all.
     pub(super) regions: &'a [String],
+    pub(super) when: When,
 }
 
 /// What a request ranges over.
 #[derive(Debug)]
 pub(super) struct Scope<'a> {
-    /// The model's own group first.
+    /// The model's own group first, those kept for some kind of failure last.
     pub(super) groups: SmallVec<[Group<'a>; 2]>,
     /// The rule that decides the model's own group.
     pub(super) rule: Option<&'a Rule>,
@@ -65,14 +77,21 @@ impl<'a> Scope<'a> {
         let deadline = then.and_then(|then| then.deadline_ms);
         scope.deadline_ms = deadline.filter(|ms| options.deadline_ms.is_none_or(|own| *ms < own));
         if options.allow_fallbacks != Some(false) {
-            let of_model = match target {
-                Some(Target::Auto(Some(model)) | Target::Model(model)) => &*model.fallbacks,
-                _ => &[],
+            let model = match target {
+                Some(Target::Auto(Some(model)) | Target::Model(model)) => Some(model),
+                _ => None,
             };
+            let of_model = model.map_or(&[][..], |model| &model.fallbacks);
             let of_rule = then.map_or(&[][..], |then| &then.fallbacks);
             for fallback in of_rule.iter().chain(of_model).chain(&options.fallbacks) {
                 let target = resolve(compiled, fallback);
                 scope.groups.extend(target.map(|target| builder.group(target).0));
+            }
+            let too_long = model.map_or(&[][..], |model| &model.context_fallbacks);
+            let filtered = model.map_or(&[][..], |model| &model.filter_fallbacks);
+            for (when, names) in [(When::TooLong, too_long), (When::Filtered, filtered)] {
+                let targets = names.iter().filter_map(|name| resolve(compiled, name));
+                scope.groups.extend(targets.map(|target| Group { when, ..builder.group(target).0 }));
             }
         }
         scope
@@ -152,6 +171,7 @@ impl<'a> Builder<'a> {
             prefer,
             avoid: then.map_or(&[][..], |then| &then.avoid),
             regions: then.map_or(&[][..], |then| &then.regions),
+            when: When::Always,
         };
         (group, tier)
     }

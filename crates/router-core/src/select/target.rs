@@ -61,10 +61,13 @@ pub fn may_ask(compiled: &Compiled, name: &str, key_models: &[String]) -> bool {
 pub fn reads(compiled: &Compiled, name: &str, options: &RequestOptions) -> AttributeSet {
     let own = resolve(compiled, name);
     let of_model = match own {
-        Some(Target::Model(model)) => &*model.fallbacks,
-        _ => &[],
+        Some(Target::Model(model)) => {
+            [&*model.fallbacks, &*model.context_fallbacks, &*model.filter_fallbacks]
+        }
+        _ => [&[][..]; 3],
     };
-    let more = of_model.iter().chain(&options.fallbacks).filter_map(|name| resolve(compiled, name));
+    let more =
+        of_model.into_iter().flatten().chain(&options.fallbacks).filter_map(|name| resolve(compiled, name));
     let mut choice = options.max_cost_usd.is_some();
     for target in own.into_iter().chain(more) {
         match target {

@@ -1,7 +1,7 @@
 //! Test language: configurations and requests as short texts.
 //!
 //! A configuration is lines: a deployment (`id in=3 out=15 q=.8 caps=tools region=eu window=1000 max_out=20 weight=3
-//! scale=1.2 simulated unpriced`), `tier name ids..`, `model name ids.. strategy=weighted fallbacks=a,b auto auto=.9 rules`,
+//! scale=1.2 simulated unpriced`), `tier name ids..`, `model name ids.. strategy=weighted fallbacks=a,b too_long=a filtered=a auto auto=.9 rules`,
 //! `rule name when={..} tier= only= prefer= avoid= strategy= quality= max_cost= latency= deadline= fallbacks= regions=`, or
 //! `set default_tier= quality= near= usd_per_second=`. A request is words (1,000 tokens unless it says): `model= tokens= expect= max_tokens= n= images=
 //! needs= seed= turn= barred= budget= key= key_regions= tier= quality= max_cost= latency= deadline= fallbacks=
@@ -136,6 +136,8 @@ fn model(compiled: &Compiled, words: &[&str]) -> Model {
         match split(word) {
             ("strategy", value) => model.strategy = strategy(value),
             ("fallbacks", value) => model.fallbacks = list(value),
+            ("too_long", value) => model.context_fallbacks = list(value),
+            ("filtered", value) => model.filter_fallbacks = list(value),
             ("rules", _) => model.rules = true,
             ("auto", value) => (model.auto, model.auto_quality) = (true, value.parse().ok()),
             (id, _) => model.deployments.extend(ids(compiled, id)),
@@ -168,6 +170,7 @@ fn bare(deployments: Vec<Deployment>) -> Compiled {
         selection,
         reliability: reliability(),
         keys: Vec::new(),
+        budgets: Vec::new(),
     }
 }
 
@@ -192,7 +195,7 @@ fn reliability() -> Reliability {
         max_cooldown: 600 * second,
         ramp_step: 10 * second,
     };
-    Reliability { deadline: 600 * second, retries, breaker }
+    Reliability { deadline: 600 * second, retries, breaker, rescue: true, hedging: None }
 }
 
 /// A configuration from its lines.
@@ -341,5 +344,11 @@ pub(crate) fn plan(compiled: &Compiled, plan: &super::RoutePlan) -> String {
         ids.join(" ")
     };
     let (ranked, deferred) = (ids(&plan.ranked), ids(&plan.deferred));
-    if deferred.is_empty() { ranked } else { format!("{ranked} | {deferred}").trim().to_owned() }
+    let mut text = if deferred.is_empty() { ranked } else { format!("{ranked} | {deferred}") };
+    for (kept, name) in [(&plan.after_too_long, "too long"), (&plan.after_filtered, "filtered")] {
+        if !kept.is_empty() {
+            text.push_str(&format!(" ({name}: {})", ids(kept)));
+        }
+    }
+    text.trim().to_owned()
 }

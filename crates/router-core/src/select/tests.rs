@@ -39,13 +39,17 @@ fn consistent(compiled: &Compiled, input: &DecisionInput, decision: &Decision) {
         let planned = decision.plan.iter().filter(|idx| *idx == verdict.deployment).count();
         let among = |all: &[crate::compiled::DeploymentIdx]| all.contains(&verdict.deployment);
         match verdict.kind {
-            VerdictKind::Refused => assert_eq!((planned, verdict.score), (0, None)),
+            VerdictKind::Refused => {
+                assert_eq!((planned, verdict.score), (0, None));
+                assert!(!among(&decision.plan.after_too_long) && !among(&decision.plan.after_filtered));
+            }
             VerdictKind::Ranked => assert!(!among(&decision.plan.deferred)),
             VerdictKind::Deferred => assert!(!among(&decision.plan.ranked)),
         }
         if verdict.kind != VerdictKind::Refused {
             assert!(verdict.score.is_some_and(|score| score.total.is_finite()));
-            assert!(planned == 1 || decision.no_fallbacks);
+            let kept = among(&decision.plan.after_too_long) || among(&decision.plan.after_filtered);
+            assert!(planned == 1 || (planned == 0 && kept) || decision.no_fallbacks);
         }
         if verdict.kind != VerdictKind::Ranked {
             assert!(verdict.reason.is_some(), "a reason for each that is not ranked");
@@ -324,6 +328,30 @@ fn a_named_model_is_answered_by_its_own_and_by_nothing_else() {
             ("model=s/s", "s/s"),
             ("model=mixed", "a/x; s/s simulated"),
             ("model=auto", "c/z"),
+        ],
+    );
+}
+
+#[test]
+fn some_fallbacks_are_kept_for_a_kind_of_failure() {
+    let kept = "a/x in=1 window=1000
+        b/y in=2 window=9000
+        c/z in=3
+        d/w in=1 region=us
+        model m a/x fallbacks=c/z too_long=b/y,d/w filtered=c/z,wide
+        model wide b/y d/w
+        model short a/x too_long=b/y";
+    check(
+        kept,
+        &[
+            ("model=m", "a/x c/z (too long: b/y d/w) (filtered: c/z b/y d/w)"),
+            ("model=m b/y:suspect", "a/x c/z (too long: d/w b/y) (filtered: c/z d/w b/y); b/y suspect"),
+            ("model=m allow_fallbacks=false", "a/x"),
+            ("model=short tokens=2000", "b/y; a/x context_too_long (2000 input tokens, at most 1000)"),
+            (
+                "model=short tokens=2000 b/y:suspect",
+                "| b/y; a/x context_too_long (2000 input tokens, at most 1000); b/y suspect",
+            ),
         ],
     );
 }

@@ -6,20 +6,13 @@ use router_core::attempt::FailureKind;
 use router_core::compiled::{DeploymentIdx, Limits};
 use router_core::select::DeploymentState;
 
-use crate::setting::{Request, START, secs};
+use crate::setting::{Request, START, Settings, secs};
 use crate::upstream::{Mode, Upstream};
 use crate::world::World;
 
 fn request(at_ms: u64, deployments: u16) -> Request {
-    Request {
-        at: START + Duration::from_millis(at_ms),
-        deadline: secs(60),
-        stream: true,
-        tokens: 100,
-        leaves_after: None,
-        wanted: (0..deployments).map(DeploymentIdx).collect(),
-        no_fallbacks: false,
-    }
+    let wanted = (0..deployments).map(DeploymentIdx).collect();
+    Request::plain(START + Duration::from_millis(at_ms), wanted)
 }
 
 fn burst(limits: Limits) -> World {
@@ -128,4 +121,45 @@ fn a_silent_deployment_is_passed_over_before_its_time_limit() {
     let within = |at: Duration| at >= secs(23) && at < secs(30);
     let calls = world.sent.iter().filter(|(d, at)| d.0 == 0 && within(at.since(START))).count();
     assert_eq!(calls, 0, "none between the suspicion and the time limit");
+}
+
+/// One of two cuts nine of ten streams in the middle: every client gets a whole answer.
+#[test]
+fn streams_that_are_cut_are_gone_on_with() {
+    let mut cutting = Upstream::good(100, 400);
+    cutting.modes.push((START, Mode::Cutting(90)));
+    let deployments = vec![(Limits::default(), cutting), (Limits::default(), Upstream::good(100, 400))];
+    let requests = (0..1_000u64).map(|n| {
+        let mut request = request(n * 50, 2);
+        request.wanted.rotate_left(usize::from(n % 4 == 0));
+        request
+    });
+    let mut world = World::new(5, deployments, requests.collect());
+    world.run();
+    assert_eq!(world.answered(), 1_000);
+    assert!(world.rescues > 0, "some were cut");
+}
+
+/// One of two falls silent for a quarter of its calls: with hedging the slowest answers come much sooner, and what that
+/// costs is within its share.
+#[test]
+fn a_late_attempt_is_raced() {
+    let slowest = |hedging| {
+        let mut late = Upstream::good(200, 400);
+        late.modes.extend((0..600).map(|n| {
+            let mode = if n % 20 == 19 { Mode::Silent } else { Mode::Good };
+            (START + Duration::from_millis(n * 100), mode)
+        }));
+        let deployments = vec![(Limits::default(), late), (Limits::default(), Upstream::good(200, 400))];
+        let requests = (0..1_200).map(|n| request(n * 50, 2)).collect();
+        let settings = Settings { hedging, ..Settings::default() };
+        let mut world = World::new(6, deployments, requests).with(settings, &[]);
+        world.run();
+        assert_eq!(world.answered(), 1_200);
+        world.took.sort_unstable();
+        (world.took[1_200 * 97 / 100], world.races)
+    };
+    let ((alone, none), (raced, races)) = (slowest(None), slowest(Some(200_000)));
+    assert!(none == 0 && races > 20, "{races} races");
+    assert!(raced < secs(2) && alone >= secs(2), "{raced:?} instead of {alone:?}");
 }

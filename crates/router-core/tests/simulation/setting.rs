@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use router_core::attempt::FailureKind;
 use router_core::compiled::{BreakerPolicy, DeploymentIdx, RetryPolicy};
+use router_core::money::Usd;
 use router_core::time::Timestamp;
 
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_795_348_200_000);
@@ -48,10 +49,51 @@ pub(crate) struct Request {
     /// Its deployments in order of preference.
     pub(crate) wanted: Vec<DeploymentIdx>,
     pub(crate) no_fallbacks: bool,
+    /// Called only after this kind of failure.
+    pub(crate) kept: [(FailureKind, Vec<DeploymentIdx>); 2],
+    /// What it shows can be gone on with.
+    pub(crate) can_go_on: bool,
+    /// Most that all its attempts may cost.
+    pub(crate) max_cost: Option<Usd>,
+    /// The budgets it counts on, by number.
+    pub(crate) budgets: Vec<usize>,
+}
+
+impl Request {
+    /// A streamed request at this time that wants these deployments, and nothing special.
+    pub(crate) fn plain(at: Timestamp, wanted: Vec<DeploymentIdx>) -> Self {
+        Self {
+            at,
+            deadline: secs(60),
+            stream: true,
+            tokens: 100,
+            leaves_after: None,
+            wanted,
+            no_fallbacks: false,
+            kept: [(FailureKind::TooLong, vec![]), (FailureKind::Filtered, vec![])],
+            can_go_on: true,
+            max_cost: None,
+            budgets: vec![0],
+        }
+    }
+}
+
+/// What the operator has switched on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) rescue: bool,
+    /// The share that hedging may cost, in parts per million; `None`: off.
+    pub(crate) hedging: Option<u32>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { rescue: true, hedging: None }
+    }
 }
 
 /// Kinds an upstream fails with before anything is visible.
-pub(crate) const KINDS: [FailureKind; 8] = [
+pub(crate) const KINDS: [FailureKind; 10] = [
     FailureKind::Overloaded,
     FailureKind::Unavailable,
     FailureKind::BadReply,
@@ -60,4 +102,6 @@ pub(crate) const KINDS: [FailureKind; 8] = [
     FailureKind::OutOfCredit,
     FailureKind::TooLong,
     FailureKind::BadRequest,
+    FailureKind::Filtered,
+    FailureKind::Inexpressible,
 ];

@@ -19,6 +19,8 @@ pub(crate) enum Mode {
     Limiting(Option<Duration>),
     /// So many percent of its streams are cut after something was visible.
     Cutting(u32),
+    /// So many percent of its streams fall silent after something was visible.
+    Stalling(u32),
 }
 
 /// What the server notices of an attempt.
@@ -37,11 +39,20 @@ pub(crate) struct Upstream {
     pub(crate) modes: Vec<(Timestamp, Mode)>,
     pub(crate) first_byte_ms: u64,
     pub(crate) total_ms: u64,
+    /// Nano-USD per token.
+    pub(crate) price: i64,
+    pub(crate) prefill: bool,
 }
 
 impl Upstream {
     pub(crate) fn good(first_byte_ms: u64, total_ms: u64) -> Self {
-        Self { modes: vec![(Timestamp::ZERO, Mode::Good)], first_byte_ms, total_ms }
+        Self {
+            modes: vec![(Timestamp::ZERO, Mode::Good)],
+            first_byte_ms,
+            total_ms,
+            price: 10,
+            prefill: false,
+        }
     }
 
     fn mode(&self, now: Timestamp) -> Mode {
@@ -68,6 +79,11 @@ impl Upstream {
                 (first, Notice::FirstByte),
                 (first, Notice::Visible(Seen::Text)),
                 (end, Notice::Failed(FailureKind::Truncated, None)),
+            ],
+            Mode::Stalling(percent) if struck < percent && stream => vec![
+                (first, Notice::FirstByte),
+                (first, Notice::Visible(Seen::Text)),
+                (first + limits.idle, Notice::Failed(FailureKind::Stalled, None)),
             ],
             _ if stream => vec![
                 (first, Notice::FirstByte),

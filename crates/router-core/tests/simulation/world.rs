@@ -4,34 +4,22 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use router_core::attempt::{Next, Outcome};
+use router_core::attempt::Outcome;
+use router_core::budget::Hold;
 use router_core::compiled::{DeploymentIdx, Limits, TimeLimits};
 use router_core::failover::{
-    Action, AttemptLimits, AttemptNo, CallTerms, Event, Failover, FailoverInput, Finish, NotAdmitted, Place,
-    RetryBudget,
+    Action, AttemptLimits, AttemptNo, CallTerms, Event, Failover, FailoverInput, Failure, Finish,
+    NotAdmitted, Place, RetryBudget,
 };
 use router_core::health::{Ask, DeploymentHealth, Ending, Permit};
+use router_core::money::Usd;
 use router_core::select::{DeploymentState, DeploymentView, RoutePlan};
 use router_core::time::Timestamp;
 
-use crate::setting::{Request, START, breaker_policy, retry_policy, secs};
+use crate::flight::{Admitted, Flight, Race};
+use crate::purse::Purse;
+use crate::setting::{Request, START, Settings, breaker_policy, retry_policy, secs};
 use crate::upstream::{Notice, Upstream};
-
-/// A request under way.
-struct Flight {
-    request: Request,
-    seed: u64,
-    failover: Failover,
-    /// Admitted, by attempt; `true`: sent.
-    live: BTreeMap<AttemptNo, (DeploymentIdx, Permit, bool)>,
-    booked: BTreeMap<AttemptNo, DeploymentIdx>,
-    barred: Vec<DeploymentIdx>,
-    sent: u32,
-    draws: u32,
-    committed: Option<AttemptNo>,
-    wake: u64,
-    finish: Option<Finish>,
-}
 
 #[derive(Clone, Copy, Debug)]
 enum Todo {
@@ -53,6 +41,8 @@ pub(crate) struct World {
     todos: u64,
     rng: fastrand::Rng,
     retries: RetryBudget,
+    purse: Purse,
+    pub(crate) settings: Settings,
     /// Requests and repeats, with their times.
     ledger: Vec<(Timestamp, bool)>,
     /// Calls that were asked to be admitted.
@@ -61,7 +51,14 @@ pub(crate) struct World {
     pub(crate) sent: Vec<(DeploymentIdx, Timestamp)>,
     /// States seen by views, by deployment, each change once.
     pub(crate) states: Vec<Vec<DeploymentState>>,
+    /// Open until then, as a view said.
+    open_until: Vec<Timestamp>,
     pub(crate) finishes: Vec<Finish>,
+    /// Times from arrival to the end, in the order of the ends.
+    pub(crate) took: Vec<Duration>,
+    /// Attempts that went on with an answer; races.
+    pub(crate) rescues: u32,
+    pub(crate) races: u32,
     /// Admissions are sometimes answered late.
     pub(crate) slow_admission: bool,
 }
@@ -76,16 +73,22 @@ impl World {
             now: START,
             health: health.collect(),
             states: vec![vec![]; deployments.len()],
+            open_until: vec![Timestamp::ZERO; deployments.len()],
             upstreams: deployments.into_iter().map(|(_, upstream)| upstream).collect(),
             flights: BTreeMap::new(),
             queue: BTreeMap::new(),
             todos: 0,
             rng: fastrand::Rng::with_seed(seed),
             retries: RetryBudget::new(&retry_policy()),
+            purse: Purse::new(&[], None),
+            settings: Settings::default(),
             ledger: vec![],
             asked: 0,
             sent: vec![],
             finishes: vec![],
+            took: vec![],
+            rescues: 0,
+            races: 0,
             slow_admission: false,
             requests,
         };
@@ -93,6 +96,13 @@ impl World {
             world.plan(world.requests[n].at, Todo::Arrive(n));
         }
         world
+    }
+
+    /// The same with these switched on, and budgets of so many nano-USD beside the one that counts everything.
+    pub(crate) fn with(mut self, settings: Settings, budgets: &[i64]) -> Self {
+        self.settings = settings;
+        self.purse = Purse::new(budgets, settings.hedging);
+        self
     }
 
     /// Everything that happens, to the end; then the invariants of the end.
@@ -104,12 +114,14 @@ impl World {
             assert!(at >= self.now, "time goes forward");
             self.now = at;
             self.step(todo);
+            self.purse.assert_kept();
         }
         assert!(self.flights.is_empty(), "every request finishes");
         assert_eq!(self.finishes.len(), self.requests.len());
         for health in &mut self.health {
             assert_eq!(health.snapshot(self.now).in_flight, 0, "every admission comes back");
         }
+        self.purse.assert_settled(self.sent.len());
         self.assert_retries_bounded();
     }
 
@@ -123,9 +135,15 @@ impl World {
     fn views(&mut self, seed: u64) -> Vec<DeploymentView> {
         let now = self.now;
         let views: Vec<_> = self.health.iter_mut().map(|h| h.view(now, seed)).collect();
-        for (seen, view) in self.states.iter_mut().zip(&views) {
+        for ((seen, until), view) in self.states.iter_mut().zip(&mut self.open_until).zip(&views) {
             if seen.last() != Some(&view.state) {
                 seen.push(view.state);
+            }
+            let open = view.state == DeploymentState::Open;
+            assert!(open || now >= *until, "an open breaker lets nobody in before its time: {view:?}");
+            // With a spent rate the time named is that of the rate.
+            if open && !view.rate_spent {
+                *until = now + Duration::from_millis(view.returns_in_ms.saturating_sub(1).into());
             }
         }
         views
@@ -147,7 +165,7 @@ impl World {
         }
     }
 
-    /// What `decide` would do, in short: those that are out or spent come last.
+    /// What `decide` would do, in short: those that are out or spent come last, those over the cost ceiling not at all.
     fn arrive(&mut self, n: usize) {
         let request = self.requests[n].clone();
         let seed = self.rng.u64(..);
@@ -161,7 +179,8 @@ impl World {
             in_rotation && !view.rate_spent && !view.concurrency_spent
         };
         let (ranked, deferred) = request.wanted.iter().copied().partition(good);
-        let plan = RoutePlan { ranked, deferred };
+        let [(_, after_too_long), (_, after_filtered)] = request.kept.clone();
+        let plan = RoutePlan { ranked, deferred, after_too_long, after_filtered };
         let policy = retry_policy();
         let input = FailoverInput {
             plan: &plan,
@@ -169,55 +188,75 @@ impl World {
             policy: &policy,
             deadline: self.now + request.deadline,
             stream: request.stream,
+            rescue: self.settings.rescue,
             seed,
         };
         let limits = TimeLimits { connect: secs(3), first_byte: secs(10), answer: secs(60), idle: secs(20) };
-        let failover = Failover::new(&input, |_| CallTerms { limits, max_input_tokens: None });
+        let hedge_after = |view: &DeploymentView| {
+            let stream = u64::from(view.p95_first_byte_cs) * 10;
+            let millis = if request.stream { stream } else { view.p95_total_ms.into() };
+            (millis > 0 && self.settings.hedging.is_some()).then(|| Duration::from_millis(millis))
+        };
+        let failover = Failover::new(&input, |d| CallTerms {
+            limits,
+            // Some are longer than others, and of some nobody knows.
+            max_input_tokens: (d.get() % 3 > 0).then(|| 1_000 * d.get() as u64),
+            prefill: self.upstreams[d.get()].prefill,
+            hedge_after: hedge_after(&views[d.get()]),
+        });
         if let Some(patience) = request.leaves_after {
             self.plan(self.now + patience, Todo::Leave(n));
         }
         self.retries.deposit(self.now);
         self.ledger.push((self.now, false));
-        let flight = Flight {
-            request,
-            seed,
-            failover,
-            live: BTreeMap::new(),
-            booked: BTreeMap::new(),
-            barred: vec![],
-            sent: 0,
-            draws: 0,
-            committed: None,
-            wake: 0,
-            finish: None,
-        };
-        self.flights.insert(n, flight);
+        self.flights.insert(n, Flight::new(request, seed, failover));
         self.feed(n, Event::Start);
     }
 
     fn notice(&mut self, n: usize, no: AttemptNo, notice: Notice) {
         let (now, Some(flight)) = (self.now, self.flights.get_mut(&n)) else { return };
-        let Some((deployment, permit, _)) = flight.live.get_mut(&no) else { return };
-        let health = &mut self.health[deployment.get()];
+        let Some(live) = flight.live.get_mut(&no) else { return };
+        let deployment = live.deployment;
         let (event, outcome, retry_after) = match notice {
             Notice::FirstByte => {
-                health.first_byte(now, permit);
+                self.health[deployment.get()].first_byte(now, &mut live.permit);
                 return self.feed(n, Event::Headers(no));
             }
             Notice::Visible(seen) => return self.feed(n, Event::Visible(no, seen)),
             Notice::Ended => (Event::Ended(no), Outcome::Success, None),
-            Notice::Failed(kind, wait) => (Event::Failed(no, kind, wait), Outcome::Failure(kind), wait),
+            Notice::Failed(kind, retry_after) => {
+                let failure = Failure { kind, retry_after, can_go_on: flight.request.can_go_on };
+                (Event::Failed(no, failure), Outcome::Failure(kind), retry_after)
+            }
         };
-        if let Notice::Failed(kind, _) = notice
-            && kind.policy().next == Next::Elsewhere
-        {
-            flight.barred.push(*deployment);
-        }
-        let tokens = Some(flight.request.tokens / 2);
-        if let Some((_, permit, _)) = flight.live.remove(&no) {
-            health.end(now, permit, &Ending { outcome, tokens, retry_after });
+        if let Some(live) = flight.live.remove(&no) {
+            let cost = self.book(n, live.hold, (live.deployment, live.permit), (outcome, retry_after));
+            let Some(flight) = self.flights.get_mut(&n) else { return };
+            if let Outcome::Failure(kind) = outcome {
+                flight.lost(no, cost, false);
+                flight.failed(no, deployment, kind);
+            }
         }
         self.feed(n, event);
+    }
+
+    /// The books of an attempt that was sent. What it did cost.
+    fn book(
+        &mut self,
+        n: usize,
+        hold: Hold,
+        (deployment, permit): (DeploymentIdx, Permit),
+        (outcome, retry_after): (Outcome, Option<Duration>),
+    ) -> Usd {
+        let flight = self.flights.get_mut(&n).unwrap();
+        let most = flight.request.tokens;
+        let tokens = self.rng.u64(0..=most);
+        let ending = Ending { outcome, tokens: Some(tokens), retry_after };
+        self.health[deployment.get()].end(self.now, permit, &ending);
+        let cost = price(&self.upstreams[deployment.get()], tokens);
+        flight.spent += cost;
+        self.purse.book(&flight.request.budgets, hold, cost);
+        cost
     }
 
     /// An event to a request's failover, and its actions performed, with all that they lead to at once.
@@ -236,43 +275,49 @@ impl World {
             let finish = self.flights.get(&n).and_then(|f| f.finish);
             if let Some(finish) = finish {
                 let mut flight = self.flights.remove(&n).unwrap();
-                assert!(flight.live.is_empty() && flight.booked.is_empty(), "nothing is left behind");
-                assert!(
-                    flight.failover.on(Event::Timer, self.now, &views).is_empty(),
-                    "silent after the end"
-                );
-                assert!(self.now <= flight.request.at + flight.request.deadline, "within the deadline");
+                flight.assert_over(finish, self.now, &views);
+                let extra = flight.race.map_or(Usd::ZERO, |race| {
+                    self.purse.hedges.settle(self.now, race.expected, race.extra);
+                    race.extra
+                });
+                self.purse.close(self.now, flight.spent, extra);
+                self.rescues += flight.rescues;
+                self.took.push(self.now.since(flight.request.at));
                 self.finishes.push(finish);
             }
         }
     }
 
     fn perform(&mut self, n: usize, action: Action, views: &[DeploymentView]) -> Option<Event> {
-        let now = self.now;
         let flight = self.flights.get_mut(&n).unwrap();
         assert!(flight.finish.is_none(), "Finish comes last: {action:?}");
-        let deadline = flight.request.at + flight.request.deadline;
         match action {
-            Action::Admit { .. } => return self.admit(n, action, views),
+            Action::Admit { attempt, place, .. } => {
+                flight.assert_may(action, views);
+                self.asked += 1;
+                flight.booked.remove(&attempt).filter(|_| place == Place::Booked);
+                return self.admit(n, action);
+            }
             Action::Send(no, limits) => self.send(n, no, &limits),
-            Action::Commit(no) => assert_eq!(flight.committed.replace(no), None, "one commit"),
+            Action::Commit(no) => flight.committed(no),
             Action::Cancel(no, kind) => {
-                let (deployment, permit, sent) =
-                    flight.live.remove(&no).expect("only a live one is cancelled");
-                let health = &mut self.health[deployment.get()];
+                let live = flight.live.remove(&no).expect("only a live one is cancelled");
                 let outcome = kind.map_or(Outcome::Cancelled, Outcome::Failure);
-                if sent {
-                    health.end(now, permit, &Ending { outcome, tokens: None, retry_after: None });
+                let cost = if live.sent {
+                    self.book(n, live.hold, (live.deployment, live.permit), (outcome, None))
                 } else {
-                    health.retract(now, permit);
-                }
+                    self.health[live.deployment.get()].retract(self.now, live.permit);
+                    self.purse.release(&flight.request.budgets, live.hold);
+                    Usd::ZERO
+                };
+                self.flights.get_mut(&n).unwrap().lost(no, cost, true);
             }
             Action::Unbook(no) => {
                 let deployment = flight.booked.remove(&no).expect("only a booking is given back");
                 self.health[deployment.get()].unbook(flight.request.tokens);
             }
             Action::WakeAt(at) => {
-                assert!(at <= deadline, "nothing to wake up for after the deadline");
+                assert!(at <= flight.deadline(), "nothing to wake up for after the deadline");
                 flight.wake += 1;
                 let wake = flight.wake;
                 self.plan(at, Todo::Timer(n, wake));
@@ -282,41 +327,47 @@ impl World {
         None
     }
 
-    fn admit(&mut self, n: usize, action: Action, views: &[DeploymentView]) -> Option<Event> {
-        let Action::Admit { attempt, deployment, draws, last_resort, place } = action else { return None };
+    /// As the server does: first what forbids it, then everything it takes, all or none.
+    fn admit(&mut self, n: usize, action: Action) -> Option<Event> {
+        let Action::Admit { attempt, deployment, draws, last_resort, place, hedge } = action else {
+            return None;
+        };
         let now = self.now;
-        self.asked += 1;
         let flight = self.flights.get_mut(&n).unwrap();
-        assert!(flight.request.wanted.contains(&deployment), "never leaves the plan");
-        assert!(flight.live.is_empty(), "one live attempt");
-        assert!(!flight.barred.contains(&deployment), "not repeated where it was refused");
-        assert!(flight.sent > 0 || !draws, "the first is no repeat");
-        let free = flight.sent == 0 || views[deployment.get()].proven;
-        assert!(draws || free, "only a move to a proven one is free");
-        assert_eq!(flight.booked.remove(&attempt).is_some(), place == Place::Booked);
-        let (tokens, stream, seed) = (flight.request.tokens, flight.request.stream, flight.seed);
-        let ask = Ask { seed, tokens, stream, last_resort, place };
-        let health = &mut self.health[deployment.get()];
-        let permit = match health.admit(now, &ask) {
-            Ok(permit) => permit,
+        let expected = price(&self.upstreams[deployment.get()], flight.request.tokens);
+        let refused = |why| Some(Event::NotAdmitted(attempt, why));
+        let costs = flight.spent + flight.live.values().map(|live| live.expected).sum() + expected;
+        if place != Place::Booked && flight.request.max_cost.is_some_and(|limit| costs > limit) {
+            return refused(NotAdmitted::CostCeiling);
+        }
+        // Whichever loses is paid for nothing.
+        let dearest = flight.live.values().map(|live| live.expected).fold(expected, Usd::max);
+        if hedge && !self.purse.hedges.try_take(now, dearest) {
+            return refused(NotAdmitted::HedgeCredit);
+        }
+        match self.take(n, action) {
+            Ok((permit, hold)) => {
+                let flight = self.flights.get_mut(&n).unwrap();
+                flight.live.insert(attempt, Admitted { deployment, permit, hold, expected, sent: false });
+                flight.admitted(attempt, draws);
+                if hedge {
+                    self.races += 1;
+                    flight.race =
+                        Some(Race { hedge: attempt, expected: dearest, extra: Usd::ZERO, over: false });
+                }
+            }
             Err(why) => {
+                if hedge {
+                    self.purse.hedges.settle(now, dearest, Usd::ZERO);
+                }
                 if let NotAdmitted::Booked(at) = why {
                     assert!(matches!(place, Place::Book { by } if at < by), "booked in time");
-                    flight.booked.insert(attempt, deployment);
+                    self.flights.get_mut(&n).unwrap().booked.insert(attempt, deployment);
                 }
-                return Some(Event::NotAdmitted(attempt, why));
+                return refused(why);
             }
-        };
-        if draws && !self.retries.try_withdraw(now) {
-            health.retract(now, permit);
-            return Some(Event::NotAdmitted(attempt, NotAdmitted::RetryBudget));
         }
-        if draws {
-            self.ledger.push((now, true));
-            flight.draws += 1;
-            assert!(flight.draws < retry_policy().attempts, "paid attempts are bounded");
-        }
-        flight.live.insert(attempt, (deployment, permit, false));
+        assert!(last_resort || self.health[deployment.get()].view(now, 0).state != DeploymentState::Open);
         if self.slow_admission && self.rng.bool() {
             let later = now + Duration::from_millis(self.rng.u64(0..50));
             self.plan(later, Todo::Admitted(n, attempt));
@@ -325,18 +376,44 @@ impl World {
         Some(Event::Admitted(attempt))
     }
 
+    fn take(&mut self, n: usize, action: Action) -> Result<(Permit, Hold), NotAdmitted> {
+        let Action::Admit { deployment, draws, last_resort, place, .. } = action else {
+            return Err(NotAdmitted::Ticket);
+        };
+        let (now, flight) = (self.now, self.flights.get_mut(&n).unwrap());
+        let (tokens, stream, seed) = (flight.request.tokens, flight.request.stream, flight.seed);
+        let health = &mut self.health[deployment.get()];
+        let permit = health.admit(now, &Ask { seed, tokens, stream, last_resort, place })?;
+        if draws && !self.retries.try_withdraw(now) {
+            health.retract(now, permit);
+            return Err(NotAdmitted::RetryBudget);
+        }
+        // Withdrawn is withdrawn, whether the money is there or not.
+        if draws {
+            self.ledger.push((now, true));
+        }
+        let ceiling = price(&self.upstreams[deployment.get()], tokens * 2);
+        match self.purse.hold(&flight.request.budgets, ceiling) {
+            Some(hold) => Ok((permit, hold)),
+            None => {
+                health.retract(now, permit);
+                Err(NotAdmitted::Budget)
+            }
+        }
+    }
+
     fn send(&mut self, n: usize, no: AttemptNo, limits: &AttemptLimits) {
         let now = self.now;
         let flight = self.flights.get_mut(&n).unwrap();
-        let deadline = flight.request.at + flight.request.deadline;
+        let deadline = flight.deadline();
         assert!(now < deadline, "nothing is sent after the deadline");
         assert!(limits.connect_by <= deadline && limits.answer_by <= deadline && limits.deadline == deadline);
-        flight.sent += 1;
-        assert_eq!(no, AttemptNo(flight.sent), "numbers have no holes");
-        let (deployment, _, sent) = flight.live.get_mut(&no).expect("only an admitted one is sent");
-        assert!(!std::mem::replace(sent, true), "sent once");
-        let (deployment, stream) = (*deployment, flight.request.stream);
+        flight.sent(no);
+        let live = flight.live.get_mut(&no).expect("only an admitted one is sent");
+        assert!(!std::mem::replace(&mut live.sent, true), "sent once");
+        let (deployment, stream) = (live.deployment, flight.request.stream);
         self.sent.push((deployment, now));
+        self.purse.sent();
         let notices = self.upstreams[deployment.get()].call(now, stream, limits, &mut self.rng);
         for (at, notice) in notices {
             self.plan(at, Todo::Notice(n, no, notice));
@@ -360,4 +437,8 @@ impl World {
     pub(crate) fn answered(&self) -> usize {
         self.finishes.iter().filter(|f| matches!(f, Finish::Answered(_))).count()
     }
+}
+
+fn price(upstream: &Upstream, tokens: u64) -> Usd {
+    Usd::from_nano(upstream.price * i64::try_from(tokens).unwrap())
 }

@@ -13,8 +13,11 @@ mod testkit;
 use bytes::Bytes;
 use router_core::attempt::FailureKind;
 use router_core::capability::Capabilities;
-use router_core::chat::{Answer, Conversation, Delta, DialectId, Envelope, Usage};
+use router_core::chat::{Answer, Conversation, Delta, DialectId, Envelope, Shown, Usage};
 use router_core::money::Usd;
+use router_core::price::ServiceTier;
+
+use crate::provider::Prefill;
 
 /// What a request body is written for.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +31,8 @@ pub struct WriteFor<'a> {
     pub max_output_tokens: Option<u64>,
     /// The deployment's capabilities.
     pub capabilities: Capabilities,
+    /// How the host goes on from a last message by the assistant, for dialects whose hosts differ in it.
+    pub prefill: Option<Prefill>,
 }
 
 /// A body for an upstream, and where it goes.
@@ -118,6 +123,16 @@ pub trait Decoder: Send {
     /// # Errors
     /// `Truncated` when the answer was not whole.
     fn end(&mut self, out: &mut Vec<Delta>) -> Result<(), ReplyFault>;
+
+    /// The processing tier the provider says it used, for dialects that say it.
+    fn service_tier(&self) -> ServiceTier {
+        ServiceTier::default()
+    }
+
+    /// The provider's own cost, for dialects that say it.
+    fn provider_cost(&self) -> Option<Usd> {
+        None
+    }
 }
 
 /// Limits of a scan.
@@ -185,6 +200,10 @@ pub trait Client: Send + Sync {
 
     /// Writes a stream.
     fn encoder(&self, meta: ReplyMeta) -> Box<dyn Encoder>;
+
+    /// Writes the rest of a stream of which the client has seen a part: nothing of that is opened or said again. All that
+    /// a dialect adds for answers that are gone on from after they broke off.
+    fn resumed(&self, meta: ReplyMeta, shown: &Shown) -> Box<dyn Encoder>;
 
     /// Writes an error body.
     fn error(&self, error: &ClientError<'_>) -> Vec<u8>;

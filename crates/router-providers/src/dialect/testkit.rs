@@ -179,6 +179,7 @@ pub(super) fn write(upstream: &dyn Upstream, case: &str) -> Result<Written, Stri
         max_tokens: to.max_tokens,
         max_output_tokens: to.max_output_tokens,
         capabilities: to.capabilities,
+        prefill: None,
     };
     let outgoing = upstream.request(&conversation, &to).map_err(|refused| refused.to_string())?;
     let body = serde_json::from_slice(&outgoing.body.concat()).unwrap();

@@ -3,6 +3,8 @@
 //! The code decides before the text, and the text before the status (OpenAI's guide: "inspect `error.code`"; a 429 may be
 //! a rate or an empty account). Sources: OpenAI, DeepSeek, Mistral, Groq, OpenRouter and xAI error pages.
 
+mod instant;
+mod rate;
 mod redact;
 mod retry;
 
@@ -10,6 +12,8 @@ use router_core::attempt::FailureKind;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub(crate) use instant::MAX_WAIT;
+pub use rate::RateState;
 pub use redact::clean;
 pub use retry::retry_after;
 
@@ -59,7 +63,7 @@ const CODES: [(&str, FailureKind); 36] = [
 ];
 
 /// Phrases of a 4xx text, lower case, where a provider gives no code of its own.
-const PHRASES: [(&str, FailureKind); 11] = [
+const PHRASES: [(&str, FailureKind); 16] = [
     ("maximum context length", FailureKind::TooLong),
     ("maximum prompt length", FailureKind::TooLong),
     ("context window", FailureKind::TooLong),
@@ -68,6 +72,11 @@ const PHRASES: [(&str, FailureKind); 11] = [
     ("insufficient balance", FailureKind::OutOfCredit),
     ("insufficient credits", FailureKind::OutOfCredit),
     ("exceeded your current quota", FailureKind::OutOfCredit),
+    ("credit balance", FailureKind::OutOfCredit),
+    ("out of credits", FailureKind::OutOfCredit),
+    ("billing hard limit", FailureKind::OutOfCredit),
+    ("spend limit", FailureKind::OutOfCredit),
+    ("spending limit", FailureKind::OutOfCredit),
     ("requires moderation", FailureKind::Filtered),
     ("input was flagged", FailureKind::Filtered),
     ("content management policy", FailureKind::Filtered),

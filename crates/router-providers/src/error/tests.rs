@@ -31,6 +31,13 @@ fn kinds() {
         r#"{"error":{"message":"no credit","type":"insufficient_quota","code":"credit_balance_exhausted"}}"#,
         F::OutOfCredit,
     );
+    check(
+        429,
+        r#"{"error":{"message":"Billing hard limit has been reached","type":null,"code":null}}"#,
+        F::OutOfCredit,
+    );
+    check(400, r#"{"error":{"message":"Your credit balance is too low to access the API"}}"#, F::OutOfCredit);
+    check(429, r#"{"error":{"message":"You have reached your monthly spending limit"}}"#, F::OutOfCredit);
     check(503, r#"{"error":{"message":"slow","code":"slow_down"}}"#, F::RateLimited);
     check(503, r#"{"error":{"message":"busy"}}"#, F::Overloaded);
     check(429, "", F::RateLimited);

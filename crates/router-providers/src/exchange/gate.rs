@@ -36,8 +36,13 @@ pub fn gate(request: &Request, dialect: DialectId) -> Result<(), Inexpressible> 
     }
     let conversation =
         request.conversation().map_err(|problem| Inexpressible { dialect, what: problem.to_string() })?;
-    let to =
-        WriteFor { model: "m", max_tokens: None, max_output_tokens: None, capabilities: Capabilities::all() };
+    let to = WriteFor {
+        model: "m",
+        max_tokens: None,
+        max_output_tokens: None,
+        capabilities: Capabilities::all(),
+        prefill: None,
+    };
     upstream.request(conversation, &to).map(drop)
 }
 

@@ -4,8 +4,13 @@
 //! Nothing is retried here and nothing is decided: a fault goes back to whoever sent the call. Dropping what is returned
 //! closes the upstream connection.
 
+mod cut;
 mod flow;
 mod gate;
+mod outbound;
+mod reader;
+mod resume;
+mod splice;
 mod stream;
 mod target;
 mod translation;
@@ -18,16 +23,16 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use router_core::attempt::FailureKind;
-use router_core::chat::{Conversation, DialectId, Envelope, Usage};
+use router_core::chat::{Conversation, Envelope, Usage};
 use router_core::money::Usd;
 use router_core::price::ServiceTier;
 use tokio::time::{Instant, timeout_at};
 
-use crate::dialect::openai_chat::passthrough::{self, Changes};
-use crate::dialect::{ReplyFault, ReplyMeta, RequestProblem, WriteFor, client};
-use crate::error::{MAX_ERROR_BYTES, clean, retry_after};
-use crate::transport::{ByteStream, Inbound, Outbound, Pieces, Transport, TransportError};
+use crate::dialect::{ReplyFault, ReplyMeta, RequestProblem, client};
+use crate::error::{MAX_ERROR_BYTES, MAX_WAIT, RateState, clean, retry_after};
+use crate::transport::{ByteStream, Inbound, Transport, TransportError};
 
+pub use cut::{Cut, NoRescue, can_go_on};
 pub use gate::{barred_dialects, gate};
 pub use stream::{Item, StreamReply};
 pub use target::{Target, TargetError, TargetSpec};
@@ -79,6 +84,9 @@ pub struct Limits {
     pub first_byte: Duration,
     /// From sending a JSON request to its whole answer.
     pub answer: Duration,
+    /// From sending a streamed request to the first thing its client can see. Bytes alone, as the pings of a model that
+    /// reasons unseen, are not enough; so this is as long as a whole answer may take.
+    pub show: Duration,
     /// Between two bytes of a stream.
     pub idle: Duration,
 }
@@ -103,6 +111,9 @@ pub struct Call {
     pub cost: CostOf,
     /// Our id of the attempt, sent as `x-client-request-id`: what to name when asking a provider about it.
     pub tag: HeaderValue,
+    /// A streamed answer that broke off, to be gone on from: the reply then yields only what its client has not seen, and
+    /// its end states the tokens of all attempts.
+    pub goes_on: Option<Arc<Cut>>,
 }
 
 /// An attempt that failed.
@@ -119,17 +130,16 @@ pub struct Fault {
     pub message: String,
     /// The provider's own code.
     pub code: Option<String>,
-    /// The request cannot be written in the deployment's dialect, which the gate could not see; nothing was sent. Another
-    /// dialect may answer it, and it says nothing about the deployment.
-    pub inexpressible: bool,
     /// The request may have reached the provider, so that it may be billed.
     pub sent: bool,
+    /// What its headers say is left of the rate limits.
+    pub rate: Box<RateState>,
 }
 
 impl Fault {
     pub(super) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { kind, retry_after: None, status: None, message, code: None, inexpressible: false, sent: true }
+        Self { kind, retry_after: None, status: None, message, code: None, sent: true, rate: Box::default() }
     }
 
     /// A dialect's fault, in a reply with this status.
@@ -155,6 +165,8 @@ pub struct ReplyHeaders {
     pub rate_limits: HeaderMap,
     /// The upstream's id of the request (`x-request-id` or `request-id`), for logs.
     pub upstream_request_id: Option<String>,
+    /// What they say is left of the rate limits.
+    pub rate: RateState,
 }
 
 /// An answer.
@@ -172,7 +184,10 @@ pub enum Reply {
 /// Everything that is not an answer, by kind.
 pub async fn send(transport: &dyn Transport, call: Call) -> Result<Reply, Fault> {
     let stream = call.request.envelope.stream;
-    let mut outbound = outbound(&call)?;
+    if call.goes_on.as_deref().and_then(resume::tokens_left) == Some(0) {
+        return Ok(Reply::Stream(StreamReply::nothing_left(call)));
+    }
+    let mut outbound = outbound::outbound(&call)?;
     outbound.headers.insert(CLIENT_REQUEST_ID, call.tag.clone());
     let started = Instant::now();
     let limit = if stream { call.limits.first_byte } else { call.limits.answer };
@@ -194,6 +209,7 @@ pub async fn send(transport: &dyn Transport, call: Call) -> Result<Reply, Fault>
         let message = format!("the answer is {}, not JSON", clean(&wrong));
         return Err(Fault { status: Some(status), ..Fault::new(FailureKind::BadReply, message) });
     }
+    whole::check_length(&inbound.headers)?;
     let body = whole::read(inbound.body, started + limit).await?;
     whole::reply(&call, &body, headers).map(Reply::Json)
 }
@@ -201,46 +217,6 @@ pub async fn send(transport: &dyn Transport, call: Call) -> Result<Reply, Fault>
 fn late(stream: bool) -> Fault {
     let what = if stream { "no first byte within its time limit" } else { "no answer within its time limit" };
     Fault::new(FailureKind::Timeout, what)
-}
-
-/// The request as the upstream gets it.
-fn outbound(call: &Call) -> Result<Outbound, Fault> {
-    let (request, target) = (&call.request, &call.target);
-    let envelope = &request.envelope;
-    let cap = [call.max_tokens, target.max_output_tokens.filter(|_| envelope.max_tokens.is_some())];
-    let connect = call.limits.connect;
-    if envelope.dialect == DialectId::OpenaiChat && target.dialect == envelope.dialect {
-        let changes =
-            Changes { model: &target.model, cap: cap.into_iter().flatten().min(), quirks: target.quirks };
-        return Ok(Outbound {
-            url: target.known_url(envelope.stream),
-            headers: target.headers(&[]),
-            body: passthrough::body(envelope, &changes),
-            connect,
-        });
-    }
-    let inexpressible = |message: String| Fault {
-        inexpressible: true,
-        code: Some("inexpressible".to_owned()),
-        ..Fault::new(FailureKind::BadRequest, message)
-    };
-    let conversation = request.conversation().map_err(|problem| inexpressible(problem.to_string()))?;
-    let given = [call.max_tokens, conversation.max_tokens].into_iter().flatten().min();
-    let to = WriteFor {
-        model: &target.model,
-        max_tokens: given.map(|given| target.max_output_tokens.map_or(given, |longest| longest.min(given))),
-        max_output_tokens: target.max_output_tokens,
-        capabilities: target.capabilities,
-    };
-    let outgoing =
-        target.upstream.request(conversation, &to).map_err(|error| inexpressible(error.to_string()))?;
-    let url = target.url(&outgoing.path).map_err(|error| inexpressible(error.to_string()))?;
-    Ok(Outbound {
-        url,
-        headers: target.headers(&outgoing.headers),
-        body: Pieces::from_vec(outgoing.body),
-        connect,
-    })
 }
 
 /// Reads at most so many bytes, until the deadline; what breaks off counts as far as it came.
@@ -259,14 +235,17 @@ async fn read_some(mut body: ByteStream, max_bytes: usize, deadline: Instant) ->
 /// The fault of an answer whose status is not 200.
 async fn refused(inbound: Inbound, target: &Target, deadline: Instant) -> Fault {
     let status = inbound.status.as_u16();
-    let wait = retry_after(&inbound.headers, SystemTime::now());
+    let now = SystemTime::now();
+    let (wait, rate) = (retry_after(&inbound.headers, now), RateState::of(&inbound.headers, now));
     let body = read_some(inbound.body, MAX_ERROR_BYTES, deadline).await;
     let fault = Fault::of_reply(target.upstream.error(status, &body), status, target);
     // Only these kinds are about time; a retry-after on a 400 says nothing.
     let timely =
         matches!(fault.kind, FailureKind::RateLimited | FailureKind::Overloaded | FailureKind::Unavailable);
-    let wait = wait.or_else(|| target.upstream.retry_after_ms(&body).map(Duration::from_millis));
-    Fault { retry_after: wait.filter(|_| timely), ..fault }
+    let wait = wait
+        .or_else(|| target.upstream.retry_after_ms(&body).map(Duration::from_millis))
+        .map(|wait| wait.min(MAX_WAIT));
+    Fault { retry_after: wait.filter(|_| timely), rate: Box::new(rate), ..fault }
 }
 
 /// The fault of a 200 that should be a stream: an error in disguise, or something else.
@@ -296,6 +275,7 @@ fn reply_headers(headers: &HeaderMap) -> ReplyHeaders {
     ReplyHeaders {
         rate_limits: limits.map(|(name, value)| (name.clone(), value.clone())).collect(),
         upstream_request_id: id.and_then(|id| id.to_str().ok()).map(|id| id.chars().take(128).collect()),
+        rate: RateState::of(headers, SystemTime::now()),
     }
 }
 

@@ -11,7 +11,7 @@ use router_core::chat::DialectId;
 use router_core::config::Secret;
 
 use crate::dialect::{Upstream, upstream};
-use crate::provider::{self, Auth, Quirks};
+use crate::provider::{self, Auth, Prefill, Quirks};
 
 /// A deployment as the configuration has it.
 #[derive(Clone, Debug)]
@@ -57,6 +57,8 @@ pub struct Target {
     pub(super) capabilities: Capabilities,
     pub(super) max_output_tokens: Option<u64>,
     pub(super) quirks: Quirks,
+    /// How it goes on from a last message by the assistant, if it does.
+    pub(super) prefill: Option<Prefill>,
     base_url: String,
     /// Path and address of JSON calls and of streamed ones.
     known: [(String, Uri); 2],
@@ -94,6 +96,7 @@ impl Target {
             let path = upstream.path(model, stream);
             address(&base_url, &path).map(|url| (path, url))
         };
+        let quirks = row.map_or(Quirks::COMPATIBLE, |row| row.quirks);
         let mut headers = HeaderMap::with_capacity(6);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         // Answers are read and spliced, so compression would only cost.
@@ -114,7 +117,8 @@ impl Target {
             model: spec.upstream_model.into(),
             capabilities: spec.capabilities,
             max_output_tokens: spec.max_output_tokens,
-            quirks: row.map_or(Quirks::COMPATIBLE, |row| row.quirks),
+            quirks,
+            prefill: prefill(spec, quirks, row.is_some_and(|row| row.base_url == base_url)),
             known: [known(false)?, known(true)?],
             base_url,
             headers,
@@ -153,6 +157,19 @@ impl Target {
             Some(secret) if secret.len() >= 4 && text.contains(secret) => text.replace(secret, "[redacted]"),
             _ => text,
         }
+    }
+}
+
+/// How a deployment goes on from a last message by the assistant. A path of its own is known only below the host's own
+/// address, not below that of a proxy before it.
+fn prefill(spec: &TargetSpec<'_>, quirks: Quirks, own_address: bool) -> Option<Prefill> {
+    if !spec.capabilities.contains(Capabilities::PREFILL) {
+        return None;
+    }
+    match spec.dialect {
+        DialectId::OpenaiChat => quirks.prefill.filter(|prefill| prefill.path.is_empty() || own_address),
+        // These dialects have it, and every model of theirs with the capability does it in the same way.
+        _ => Some(Prefill::PLAIN),
     }
 }
 

@@ -6,12 +6,16 @@ use futures_util::stream;
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, RETRY_AFTER};
 use router_core::capability::Capabilities;
-use router_core::chat::FinishReason;
+use router_core::chat::{DialectId, FinishReason};
 use router_core::config::Secret;
 
 use super::*;
 use crate::dialect::{Client, ScanLimits, openai_chat::OpenaiChat};
+use crate::transport::Outbound;
 use crate::transport::Sending;
+
+mod hostile;
+mod rescue;
 
 /// An upstream that answers as written and remembers what it was sent.
 struct Scripted {
@@ -21,6 +25,8 @@ struct Scripted {
     chunks: Vec<Bytes>,
     /// After the chunks nothing more comes, and the body does not end.
     hangs: bool,
+    /// After the chunks the connection breaks.
+    breaks: bool,
     seen: Mutex<Vec<(String, HeaderMap, String)>>,
 }
 
@@ -32,6 +38,7 @@ impl Scripted {
             headers: Vec::new(),
             chunks: vec![Bytes::copy_from_slice(body.as_bytes())],
             hangs: false,
+            breaks: false,
             seen: Mutex::default(),
         }
     }
@@ -69,6 +76,13 @@ impl Transport for Scripted {
             .collect();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         let chunks = stream::iter(self.chunks.clone().into_iter().map(Ok));
+        let broken = || TransportError {
+            kind: FailureKind::Truncated,
+            message: "the answer broke off: reset".into(),
+            sent: true,
+        };
+        let breaks = stream::iter(self.breaks.then(|| Err(broken())));
+        let chunks = chunks.chain(breaks);
         let body: ByteStream =
             if self.hangs { Box::pin(chunks.chain(stream::pending())) } else { Box::pin(chunks) };
         let status = StatusCode::from_u16(self.status).unwrap();
@@ -95,10 +109,11 @@ fn call(request: &str, idle: Duration) -> Call {
         request: Arc::new(Request::new(envelope)),
         target: Arc::new(target),
         max_tokens: None,
-        limits: Limits { connect: Duration::from_secs(9), first_byte: idle, answer: idle, idle },
+        limits: Limits { connect: Duration::from_secs(9), first_byte: idle, answer: idle, show: LONG, idle },
         meta: ReplyMeta { id: "id".into(), model: "m".into(), created: 1, include_usage: false },
         cost: Arc::new(|usage, _| Some(Usd::from_nano(i64::try_from(usage.output_tokens).unwrap()))),
         tag: "request/1".parse().unwrap(),
+        goes_on: None,
     }
 }
 
@@ -141,7 +156,7 @@ fn bytes(items: &[Item]) -> String {
 
 fn chunk(delta: &str, finish: &str) -> String {
     format!(
-        "data: {{\"id\":\"c\",\"created\":3,\"model\":\"x\",\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":{finish}}}]}}\n\n"
+        "data: {{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":3,\"model\":\"x\",\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":{finish}}}]}}\n\n"
     )
 }
 
@@ -226,7 +241,6 @@ async fn streams_that_fail() {
     before(F::OutOfCredit, Scripted::json(r#"{"error":{"message":"no","code":"insufficient_quota"}}"#)).await;
     before(F::Unavailable, Scripted::sse("data: {\"error\":{\"message\":\"no\"}}\n\n")).await;
     before(F::BadReply, Scripted::sse(&format!("data: \"{}\"\n\n", "x".repeat(2 << 20)))).await;
-    before(F::BadReply, Scripted::sse(&": ping\n\n".repeat(200_000))).await;
     for upstream in
         [Scripted::sse(&hello()), Scripted::sse(&(hello() + "data: {\"error\":{\"message\":\"no\"}}\n\n"))]
     {
@@ -412,7 +426,10 @@ async fn what_cannot_be_expressed_is_never_sent() {
     let upstream = Scripted::json("{}");
     let request = r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"store":true}"#;
     let fault = send(&upstream, anthropic(request)).await.unwrap_err();
-    assert!(fault.inexpressible && fault.message.contains("/store"), "{fault:?}");
+    assert!(
+        fault.kind == FailureKind::Inexpressible && !fault.sent && fault.message.contains("/store"),
+        "{fault:?}"
+    );
     assert!(upstream.seen.lock().unwrap().is_empty());
     let barred = |body: &str| {
         let call = call(body, LONG);

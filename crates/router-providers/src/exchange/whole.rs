@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use hyper::header::{CONTENT_LENGTH, HeaderMap};
 use router_core::attempt::FailureKind;
 use router_core::chat::{FinishReason, Usage};
 use router_core::money::Usd;
@@ -13,7 +14,8 @@ use crate::dialect::client;
 use crate::dialect::openai_chat::response::{read_whole, with_cost};
 use crate::transport::{ByteStream, Pieces};
 
-/// Longest JSON answer taken: far above any text, enough for several images.
+/// Longest JSON answer taken: far above any text, enough for several images. The most memory that one answer can cost, but
+/// for what growing takes; one that says that it is longer costs none.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
 /// A whole answer for the client.
@@ -35,6 +37,19 @@ pub struct JsonReply {
     pub headers: ReplyHeaders,
 }
 
+/// Refuses an answer that says that it is too long, before any of it is read.
+pub(super) fn check_length(headers: &HeaderMap) -> Result<(), Fault> {
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    match length.is_some_and(|length| length > MAX_ANSWER_BYTES as u64) {
+        true => Err(too_long()),
+        false => Ok(()),
+    }
+}
+
+fn too_long() -> Fault {
+    Fault::new(FailureKind::BadReply, format!("the answer is longer than {MAX_ANSWER_BYTES} bytes"))
+}
+
 /// Reads a body to its end.
 pub(super) async fn read(mut body: ByteStream, deadline: Instant) -> Result<Bytes, Fault> {
     let mut first: Option<Bytes> = None;
@@ -43,8 +58,7 @@ pub(super) async fn read(mut body: ByteStream, deadline: Instant) -> Result<Byte
         let next = timeout_at(deadline, body.next()).await.map_err(|_| super::late(false))?;
         let Some(chunk) = next.transpose()? else { break };
         if first.as_ref().map_or(all.len(), Bytes::len) + chunk.len() > MAX_ANSWER_BYTES {
-            let message = format!("the answer is longer than {MAX_ANSWER_BYTES} bytes");
-            return Err(Fault::new(FailureKind::BadReply, message));
+            return Err(too_long());
         }
         // Most answers come in one chunk, which needs no copy.
         match first.take() {
@@ -61,6 +75,9 @@ pub(super) async fn read(mut body: ByteStream, deadline: Instant) -> Result<Byte
 /// Judges an answer and makes the client's from it.
 pub(super) fn reply(call: &Call, body: &Bytes, headers: ReplyHeaders) -> Result<JsonReply, Fault> {
     let envelope = call.request.envelope();
+    if body.trim_ascii().is_empty() {
+        return Err(empty());
+    }
     let of_reply = |fault| Fault::of_reply(fault, 200, &call.target);
     if call.target.dialect == envelope.dialect {
         let whole = read_whole(body).map_err(of_reply)?;

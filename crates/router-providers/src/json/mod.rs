@@ -2,6 +2,8 @@
 //!
 //! Not a general parser: dialects drive it member by member and skip what they do not read.
 
+pub(crate) mod prefix;
+
 use std::borrow::Cow;
 use std::ops::Range;
 

@@ -52,6 +52,29 @@ pub enum MaxTokensName {
     MaxCompletionTokens,
 }
 
+/// How a chat completions host goes on from a last message by the assistant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefill {
+    /// The member of that message that has to be true; empty: none.
+    pub mark: &'static str,
+    /// Members of the body it takes beside, with their values.
+    pub members: &'static [(&'static str, bool)],
+    /// What the path begins with, for hosts that do it only there.
+    pub path: &'static str,
+    /// The answer begins with the text of that message.
+    pub echoes: bool,
+}
+
+impl Prefill {
+    /// It goes on from a last message by the assistant.
+    pub const PLAIN: Self = Self { mark: "", members: &[], path: "", echoes: false };
+
+    /// It does where the message says so.
+    const fn marked(mark: &'static str) -> Self {
+        Self { mark, ..Self::PLAIN }
+    }
+}
+
 /// Habits in which hosts of one dialect differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quirks {
@@ -59,11 +82,14 @@ pub struct Quirks {
     pub max_tokens: MaxTokensName,
     /// `stream_options` is understood; where it is not, usage comes by itself in the last chunk.
     pub stream_options: bool,
+    /// How it goes on from a last message by the assistant, with models that have the capability; `None`: none does.
+    pub prefill: Option<Prefill>,
 }
 
 impl Quirks {
     /// What a compatible host is taken to be.
-    pub const COMPATIBLE: Self = Self { max_tokens: MaxTokensName::AsGiven, stream_options: true };
+    pub const COMPATIBLE: Self =
+        Self { max_tokens: MaxTokensName::AsGiven, stream_options: true, prefill: Some(Prefill::PLAIN) };
 }
 
 /// One known host.
@@ -110,7 +136,9 @@ const fn local(id: &'static str, base_url: &'static str) -> Host {
 }
 
 const COMPLETION_TOKENS: Quirks =
-    Quirks { max_tokens: MaxTokensName::MaxCompletionTokens, stream_options: true };
+    Quirks { max_tokens: MaxTokensName::MaxCompletionTokens, stream_options: true, prefill: None };
+
+const MAX_TOKENS: Quirks = Quirks { max_tokens: MaxTokensName::MaxTokens, ..Quirks::COMPATIBLE };
 
 /// All rows, ascending by id.
 pub const HOSTS: [Host; 14] = [
@@ -127,12 +155,17 @@ pub const HOSTS: [Host; 14] = [
         ..cloud("azure", "", "AZURE_OPENAI_API_KEY")
     },
     // Model Studio, Singapore. `max_tokens` is deprecated there since 2026-04-20 (notice of changes to model fields).
+    // "Partial mode" goes on from a message that says `"partial": true`.
     Host {
-        quirks: COMPLETION_TOKENS,
+        quirks: Quirks { prefill: Some(Prefill::marked("partial")), ..COMPLETION_TOKENS },
         ..cloud("dashscope", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "DASHSCOPE_API_KEY")
     },
+    // "Chat prefix completion" is a beta with an address of its own.
     Host {
-        quirks: Quirks { max_tokens: MaxTokensName::MaxTokens, stream_options: true },
+        quirks: Quirks {
+            prefill: Some(Prefill { path: "/beta", ..Prefill::marked("prefix") }),
+            ..MAX_TOKENS
+        },
         ..cloud("deepseek", "https://api.deepseek.com", "DEEPSEEK_API_KEY")
     },
     Host {
@@ -140,24 +173,42 @@ pub const HOSTS: [Host; 14] = [
         auth: Auth::XGoogApiKey,
         ..cloud("gemini", "https://generativelanguage.googleapis.com/v1beta", "GEMINI_API_KEY")
     },
-    Host { quirks: COMPLETION_TOKENS, ..cloud("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY") },
+    // "Assistant message prefilling" needs no mark.
+    Host {
+        quirks: Quirks { prefill: Some(Prefill::PLAIN), ..COMPLETION_TOKENS },
+        ..cloud("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY")
+    },
     local("llamacpp", "http://127.0.0.1:8080/v1"),
     // Refuses members it does not know with 422, `stream_options` and `max_completion_tokens` among them; usage comes
-    // with the last chunk.
+    // with the last chunk. A prefix is where the answer starts, so the answer may hold it again.
     Host {
-        quirks: Quirks { max_tokens: MaxTokensName::MaxTokens, stream_options: false },
+        quirks: Quirks {
+            stream_options: false,
+            prefill: Some(Prefill { echoes: true, ..Prefill::marked("prefix") }),
+            ..MAX_TOKENS
+        },
         ..cloud("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY")
     },
-    Host {
-        quirks: Quirks { max_tokens: MaxTokensName::MaxTokens, stream_options: true },
-        ..local("ollama", "http://127.0.0.1:11434/v1")
-    },
+    Host { quirks: MAX_TOKENS, ..local("ollama", "http://127.0.0.1:11434/v1") },
     // Its reasoning models take only `max_completion_tokens`, all others take it as well (API reference, chat/create).
     Host { quirks: COMPLETION_TOKENS, ..cloud("openai", "https://api.openai.com/v1", "OPENAI_API_KEY") },
     cloud("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
     Host { simulated: true, ..local("simulated", "http://simulated.invalid/v1") },
-    local("vllm", "http://127.0.0.1:8000/v1"),
-    cloud("xai", "https://api.x.ai/v1", "XAI_API_KEY"),
+    // The chat template closes the last message unless told not to (OpenAI-compatible server, extra parameters).
+    Host {
+        quirks: Quirks {
+            prefill: Some(Prefill {
+                members: &[("continue_final_message", true), ("add_generation_prompt", false)],
+                ..Prefill::PLAIN
+            }),
+            ..Quirks::COMPATIBLE
+        },
+        ..local("vllm", "http://127.0.0.1:8000/v1")
+    },
+    Host {
+        quirks: Quirks { prefill: None, ..Quirks::COMPATIBLE },
+        ..cloud("xai", "https://api.x.ai/v1", "XAI_API_KEY")
+    },
 ];
 
 /// The rows as the configuration's check takes them.

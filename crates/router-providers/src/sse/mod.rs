@@ -102,9 +102,15 @@ impl Splitter {
 
     /// The bytes have ended: what is left without the empty line that should have ended it, if it is an event.
     ///
-    /// The standard discards it; providers that forget the last empty line exist, so it is handed over.
+    /// The standard discards it; providers that forget the last empty line exist, so it is handed over, with that line:
+    /// something may follow it on its way to a client.
     pub fn finish(&mut self) -> Option<Event> {
-        let rest = self.held.split().freeze();
+        let mut rest = self.held.split();
+        if !rest.is_empty() {
+            let missing: &[u8] = if rest.ends_with(b"\n") { b"\n" } else { b"\n\n" };
+            rest.extend_from_slice(missing);
+        }
+        let rest = rest.freeze();
         (!rest.is_empty()).then(|| self.event(rest)).filter(|event| event.data().is_some())
     }
 

@@ -101,6 +101,7 @@ impl Admin {
         let now = shared.clock.now();
         let ids = engine.compiled.deployments.iter().map(|d| Arc::clone(&d.id));
         let states = engine.slots.iter().map(|slot| i64::from(slot.snapshot(now).breaker.value()));
+        shared.metrics.budgets_left(shared.treasury.rests());
         let text = shared.metrics.encode(&engine.compiled.config_hash, shared.spool.bytes(), ids.zip(states));
         let mut response = respond::json(StatusCode::OK, text);
         let openmetrics =

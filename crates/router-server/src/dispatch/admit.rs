@@ -3,17 +3,15 @@
 use std::sync::Arc;
 
 use router_core::attempt::{FailureKind, Outcome};
-use router_core::budget::Hold;
 use router_core::compiled::DeploymentIdx;
 use router_core::failover::{AttemptLimits, AttemptNo, Event, NotAdmitted};
 use router_core::health::{Ask, Permit};
 use router_core::money::Usd;
-use router_core::tokens::IMAGE_TOKENS_BOUND;
 use router_providers::dialect::ReplyMeta;
 use router_providers::exchange::{Call, Limits};
 
 use super::attempt::{Destination, Live};
-use super::books::Bound;
+use super::money::{Funded, Waits};
 use super::run::{End, Performed, Run};
 use super::spent::Spent;
 use crate::ingress::Asked;
@@ -27,48 +25,59 @@ pub(super) struct Admission {
     pub(super) tokens: u64,
     /// What was taken; `None`: a place is booked, or nothing yet.
     pub(super) taken: Option<Taken>,
+    /// Money is waited for.
+    pub(super) waits: Option<Box<Waits>>,
 }
 
 /// What an admitted attempt holds.
 pub(super) struct Taken {
     pub(super) permit: Permit,
-    pub(super) hold: Hold,
-    pub(super) bound: Bound,
+    pub(super) money: Funded,
 }
 
-/// Bound on the output of a deployment whose longest output is not known, when the client sets none either: the longest
-/// of any chat model in the catalog's present snapshot is 128k.
-const UNKNOWN_OUTPUT: u64 = 131_072;
-
 impl Run<'_> {
-    /// Ticket, rate, concurrency, retry budget and money, all or none.
+    /// Money, ticket, rate, concurrency and retry budget, all or none. `None`: the money is waited for.
     pub(super) fn admit(
         &mut self,
         attempt: AttemptNo,
         deployment: DeploymentIdx,
         ask: &Ask,
         draws: bool,
+    ) -> Option<Event> {
+        self.admission =
+            Some(Admission { attempt, deployment, tokens: ask.tokens, taken: None, waits: None });
+        self.fund(attempt, deployment, ask, draws)
+    }
+
+    /// Everything but money, which is there.
+    pub(super) fn place(
+        &mut self,
+        attempt: AttemptNo,
+        deployment: DeploymentIdx,
+        (ask, draws): (&Ask, bool),
+        money: Funded,
     ) -> Event {
-        let (state, slot) = (&self.worker.shared.state, self.engine.slot(deployment));
-        let now = self.worker.shared.clock.now();
-        self.admission = Some(Admission { attempt, deployment, tokens: ask.tokens, taken: None });
+        let (shared, slot) = (&self.worker.shared, self.engine.slot(deployment));
+        let now = shared.clock.now();
         let permit = match slot.admit(now, ask) {
-            Ok(permit) => permit,
-            Err(why) => return Event::NotAdmitted(attempt, why),
+            Ok(permit) if draws && !shared.state.withdraw_retry(now) => {
+                slot.retract(now, permit);
+                Err(NotAdmitted::RetryBudget)
+            }
+            admitted => admitted,
         };
-        if draws && !state.withdraw_retry(now) {
-            slot.retract(now, permit);
-            return Event::NotAdmitted(attempt, NotAdmitted::RetryBudget);
+        match permit {
+            Ok(permit) => {
+                let taken = Some(Taken { permit, money });
+                let tokens = ask.tokens;
+                self.admission = Some(Admission { attempt, deployment, tokens, taken, waits: None });
+                Event::Admitted(attempt)
+            }
+            Err(why) => {
+                shared.treasury.settle(money.held, Usd::ZERO);
+                Event::NotAdmitted(attempt, why)
+            }
         }
-        let bound = self.bound(deployment);
-        let Some(hold) = state.hold(self.books.ceiling(self.engine.compiled.deployment(deployment), bound))
-        else {
-            slot.retract(now, permit);
-            return Event::NotAdmitted(attempt, NotAdmitted::Budget);
-        };
-        let taken = Some(Taken { permit, hold, bound });
-        self.admission = Some(Admission { attempt, deployment, tokens: ask.tokens, taken });
-        Event::Admitted(attempt)
     }
 
     /// Tokens an attempt is expected to use, for token rates.
@@ -78,35 +87,20 @@ impl Run<'_> {
         input.saturating_add(output)
     }
 
-    fn bound(&self, at: DeploymentIdx) -> Bound {
-        let envelope = self.asked.envelope();
-        let deployment = self.engine.compiled.deployment(at);
-        let asked = envelope.max_tokens.as_ref().map(|m| m.value);
-        Bound {
-            input_tokens: envelope
-                .stats
-                .bound(u64::from(envelope.turns), u64::from(envelope.tools))
-                .saturating_add(u64::from(envelope.images).saturating_mul(IMAGE_TOKENS_BOUND)),
-            output_tokens: [asked, deployment.max_output_tokens]
-                .into_iter()
-                .flatten()
-                .min()
-                .unwrap_or(UNKNOWN_OUTPUT),
-        }
-    }
-
     pub(super) fn send(&mut self, attempt: AttemptNo, limits: AttemptLimits) -> Performed {
         let Some(Admission { deployment, taken: Some(taken), .. }) =
             self.admission.take_if(|a| a.attempt == attempt)
         else {
             return Performed::Done;
         };
+        let cap = taken.money.cap;
         if self.books.open(attempt, deployment, taken).is_err() {
             return Performed::End(End::LedgerUnavailable);
         }
         let to = Destination { deployment, simulated: self.engine.compiled.deployment(deployment).simulated };
-        let call = self.call(attempt, deployment, limits);
-        self.live = Some(Live::send(self.worker, attempt, &to, call));
+        let call = Call { max_tokens: cap, ..self.call(attempt, deployment, limits) };
+        let place = if self.live.is_none() { &mut self.live } else { &mut self.rival };
+        *place = Some(Live::send(self.worker, attempt, &to, call));
         Performed::Done
     }
 
@@ -122,6 +116,7 @@ impl Run<'_> {
                 connect: limits.connect_by.since(now),
                 first_byte: answer,
                 answer,
+                show: self.engine.compiled.time_limits(&request.envelope().model, deployment).answer,
                 idle: limits.idle,
             },
             meta: ReplyMeta {
@@ -132,18 +127,23 @@ impl Run<'_> {
             },
             cost: Arc::new(self.books.cost_with(deployment)),
             tag: respond::value(&format!("{}/{}", arrival.id, attempt.0)),
+            goes_on: self.cut(),
         }
     }
 
     /// Stops an attempt, sent or only admitted, and settles it.
     pub(super) fn cancel(&mut self, attempt: AttemptNo, failure: Option<FailureKind>) {
-        if let Some(mut live) = self.live.take_if(|l| l.attempt == attempt) {
+        if let Some(mut live) = self.take(attempt) {
             let spent = Spent::so_far(&mut live);
             self.books.close(attempt, failure.map_or(Outcome::Cancelled, Outcome::Failure), spent, None);
         } else if let Some(admission) = self.admission.take_if(|a| a.attempt == attempt) {
-            let Some(taken) = admission.taken else { return };
-            self.engine.slot(admission.deployment).retract(self.worker.shared.clock.now(), taken.permit);
-            self.worker.shared.state.settle(taken.hold, Usd::ZERO);
+            let (shared, slot) = (&self.worker.shared, self.engine.slot(admission.deployment));
+            if let Some(taken) = admission.taken {
+                slot.retract(shared.clock.now(), taken.permit);
+                shared.treasury.settle(taken.money.held, Usd::ZERO);
+            } else if admission.waits.is_some_and(|waits| waits.is_booked()) {
+                slot.unbook(admission.tokens);
+            }
         }
     }
 }

@@ -40,6 +40,11 @@ impl Answer {
         Self { phase: Phase::Waiting(reply), waiting: None, abort }
     }
 
+    /// Whether its head was sent.
+    pub(super) fn has_begun(&self) -> bool {
+        !matches!(self.phase, Phase::Waiting(_))
+    }
+
     /// Whether bytes wait for the client.
     pub(super) fn is_full(&self) -> bool {
         self.waiting.is_some()

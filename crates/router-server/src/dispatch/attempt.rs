@@ -4,6 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use router_core::chat::Usage;
 use router_core::compiled::DeploymentIdx;
 use router_core::failover::AttemptNo;
 use router_providers::exchange::{self, Call, Fault, Item, JsonReply, StreamReply};
@@ -43,6 +45,10 @@ pub(super) struct Live {
     pub(super) seen_tokens: u64,
     /// It was asked for its first step: before that nothing went out.
     pub(super) begun: bool,
+    /// It was ended by us, because there was no money for more.
+    pub(super) cut_short: bool,
+    /// The first visible bytes of its stream, until it is committed.
+    pub(super) held: Option<Item>,
     stage: Stage,
 }
 
@@ -57,7 +63,15 @@ impl Live {
             };
             exchange::send(transport, call).await
         });
-        Self { attempt, deployment, seen_tokens: 0, begun: false, stage: Stage::Sending(sending) }
+        Self {
+            attempt,
+            deployment,
+            seen_tokens: 0,
+            begun: false,
+            cut_short: false,
+            held: None,
+            stage: Stage::Sending(sending),
+        }
     }
 
     /// Waits for what happens next. Nothing is lost when this future is dropped and called again.
@@ -89,6 +103,12 @@ impl Live {
                 Stage::Over => return std::future::pending().await,
             }
         }
+    }
+
+    /// Ends its stream here: what the client gets for it.
+    pub(super) fn cut_short(&mut self, usage: Usage) -> Bytes {
+        self.cut_short = true;
+        self.stream().map(|stream| stream.cut_short(usage)).unwrap_or_default()
     }
 
     /// The stream being read, if it is one.

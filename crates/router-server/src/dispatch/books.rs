@@ -5,10 +5,10 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use router_core::attempt::Outcome;
-use router_core::budget::Hold;
+use router_core::budget::size::{LEAD_TOKENS, Meter, Reading};
 use router_core::chat::Usage;
-use router_core::compiled::{Deployment, DeploymentIdx};
-use router_core::cost;
+use router_core::compiled::DeploymentIdx;
+use router_core::cost::{DEFAULT_OUTPUT_TOKENS, Dearest};
 use router_core::failover::AttemptNo;
 use router_core::health::{Ending, Permit};
 use router_core::money::Usd;
@@ -19,10 +19,12 @@ use router_core::select::Decision;
 use router_core::time::Timestamp;
 
 use super::admit::Taken;
+use super::money::Funded;
 use super::spent::{Settled, Spent, Terms};
 use crate::engine::Engine;
 use crate::ingress::Asked;
 use crate::telemetry::metrics::RequestDone;
+use crate::treasury::{Account, Accounts, Held};
 use crate::worker::Worker;
 
 /// Words of every request's records, made once.
@@ -34,7 +36,13 @@ struct OpenAttempt {
     record: OpenRecord,
     deployment: DeploymentIdx,
     permit: Permit,
-    hold: Hold,
+    held: Held,
+    /// What more of its output costs.
+    dearest: Dearest,
+    meter: Option<Meter>,
+    /// The limit on the wire, where money set it.
+    cap: Option<u64>,
+    unseen: bool,
     first_byte: Option<Timestamp>,
     input_bound: u64,
     /// Its beginning is in the spool; if it is not, its end has no place there either.
@@ -57,7 +65,14 @@ pub(super) struct Books {
     request: RequestRecord,
     key_tags: Vec<Arc<str>>,
     service_tier: ServiceTier,
+    /// As asked; `None`: the provider chooses.
+    tier_asked: Option<ServiceTier>,
     answers: u32,
+    /// The budgets it may count on.
+    accounts: Accounts,
+    expected_output: u64,
+    /// The limit that money set on the answer that was whole.
+    cap: Option<u64>,
     open: Vec<OpenAttempt>,
     sent_at: Option<Timestamp>,
     /// Time until the first attempt that was not ours: the client's to send its body, or spent in line for a place.
@@ -90,17 +105,18 @@ impl Books {
             overhead_us: 0,
             simulated: false,
         };
+        let tier = asked.envelope().service_tier.as_deref();
+        let payer = key.map(|key| &**key);
         Self {
             worker: Arc::clone(worker),
             engine: Arc::clone(engine),
             request,
             key_tags: key.map(|k| k.tags.clone()).unwrap_or_default(),
-            service_tier: asked
-                .envelope()
-                .service_tier
-                .as_deref()
-                .map(ServiceTier::named)
-                .unwrap_or_default(),
+            service_tier: tier.map(ServiceTier::named).unwrap_or_default(),
+            tier_asked: (tier != Some("auto")).then(|| tier.map(ServiceTier::named).unwrap_or_default()),
+            accounts: worker.shared.treasury.accounts(&engine.compiled, payer, &asked.envelope().model),
+            expected_output: DEFAULT_OUTPUT_TOKENS,
+            cap: None,
             answers: asked.envelope().n.max(1),
             open: Vec::new(),
             sent_at: None,
@@ -115,9 +131,80 @@ impl Books {
         self.request.rule.clone_from(&decision.rule);
     }
 
-    /// The most an attempt can cost: set aside, and booked if the process dies.
-    pub(super) fn ceiling(&self, deployment: &Deployment, bound: Bound) -> Usd {
-        cost::ceiling(deployment, bound.input_tokens, bound.output_tokens, self.answers, self.service_tier)
+    /// So many output tokens are expected of one answer.
+    pub(super) fn expect(&mut self, tokens: Option<u64>) {
+        self.expected_output = tokens.unwrap_or(DEFAULT_OUTPUT_TOKENS);
+    }
+
+    /// Output tokens expected of one answer.
+    pub(super) fn expected_output(&self) -> u64 {
+        self.expected_output
+    }
+
+    /// The budgets the request may count on.
+    pub(super) fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// The service tier asked for; `None`: the provider chooses.
+    pub(super) fn tier_asked(&self) -> Option<ServiceTier> {
+        self.tier_asked
+    }
+
+    /// Answers asked for.
+    pub(super) fn answers(&self) -> u64 {
+        u64::from(self.answers)
+    }
+
+    /// What is left of the tightest of its budgets; `None`: it has none.
+    pub(super) fn budget_left(&self) -> Option<Usd> {
+        self.worker.shared.treasury.left(&self.accounts)
+    }
+
+    /// The limit that money set on an attempt's answer, while it is under way or when it was the one.
+    pub(super) fn cap(&self, at: DeploymentIdx) -> Option<u64> {
+        self.open.iter().find(|open| open.deployment == at).map_or(self.cap, |open| open.cap)
+    }
+
+    /// An attempt has written so many bytes. Whether there is money for it to go on.
+    pub(super) fn metered(&mut self, attempt: AttemptNo, bytes: u64) -> bool {
+        let Some(at) = self.open.iter().position(|o| o.record.attempt == attempt.0) else { return true };
+        let open = &mut self.open[at];
+        let Some(meter) = &mut open.meter else { return true };
+        let (more, needed) = match meter.saw(bytes) {
+            Reading::Enough => return true,
+            Reading::Wanted(more) => (more, false),
+            Reading::Needed(more) => (more, true),
+        };
+        let amount = open.dearest.ceiling(meter.held().saturating_add(more)) - open.held.amount();
+        if !self.worker.shared.treasury.extend(&mut open.held, amount) {
+            return !needed;
+        }
+        meter.extend(more);
+        open.record.ceiling = open.held.amount();
+        // Known to the ledger before it is relied on: what a killed process leaves open is booked at this.
+        let raised = LedgerRecord::Open(open.record.clone());
+        if open.written {
+            self.append(&[raised]);
+        }
+        true
+    }
+
+    /// The tokens and the cost so far of an attempt that ends for want of money, as they will be booked.
+    pub(super) fn so_far(&self, attempt: AttemptNo, spent: Spent) -> Settled {
+        let open = self.open.iter().find(|open| open.record.attempt == attempt.0);
+        open.map_or_else(|| Spent::Nothing.settle(&Terms::default()), |open| spent.settle(&self.terms(open)))
+    }
+
+    fn terms<'a>(&'a self, open: &OpenAttempt) -> Terms<'a> {
+        Terms {
+            price: self.engine.compiled.deployment(open.deployment).price.as_ref(),
+            tier: self.service_tier,
+            input_bound: open.input_bound,
+            ceiling: open.record.ceiling,
+            ahead: if open.meter.is_some() { LEAD_TOKENS } else { 0 },
+            unseen: open.unseen,
+        }
     }
 
     /// Writes an attempt into the spool, before anything of it goes upstream.
@@ -141,9 +228,9 @@ impl Books {
             model: Arc::clone(&self.request.model),
             key: self.request.key.clone(),
             tags: self.key_tags.clone(),
-            budgets: Vec::new(),
+            budgets: taken.money.held.uses(),
             rule: self.request.rule.clone(),
-            ceiling: taken.hold.amount(),
+            ceiling: taken.money.held.amount(),
             price_version: deployment
                 .price
                 .as_ref()
@@ -151,10 +238,11 @@ impl Books {
             simulated: deployment.simulated,
         };
         let written = self.append(&[LedgerRecord::Open(record.clone())]);
-        let Taken { permit, hold, bound } = taken;
+        let Taken { permit, money } = taken;
+        let Funded { held, bound, dearest, meter, cap, unseen } = money;
         if !written && self.worker.shared.refuse_without_ledger {
             self.engine.slot(at).retract(now, permit);
-            self.worker.shared.state.settle(hold, Usd::ZERO);
+            self.worker.shared.treasury.settle(held, Usd::ZERO);
             return Err(Refused);
         }
         let (first_byte, input_bound) = (None, bound.input_tokens);
@@ -162,7 +250,11 @@ impl Books {
             record,
             deployment: at,
             permit,
-            hold,
+            held,
+            dearest,
+            meter,
+            cap,
+            unseen,
             first_byte,
             input_bound,
             written,
@@ -201,45 +293,53 @@ impl Books {
         }
     }
 
-    /// Writes the attempt's end: usage, cost and outcome, to the spool, the board, the log and the metrics.
+    /// Writes the attempt's end: usage, cost and outcome, to the spool, the board, the log and the metrics. Returns the
+    /// tokens booked.
     pub(super) fn close(
         &mut self,
         attempt: AttemptNo,
         outcome: Outcome,
         spent: Spent,
         retry_after: Option<Duration>,
-    ) {
-        if let Some(record) = self.end(attempt, outcome, spent, retry_after) {
+    ) -> Usage {
+        let Some((record, written)) = self.end(attempt, outcome, spent, retry_after) else {
+            return Usage::default();
+        };
+        let usage = record.usage;
+        if written {
             self.append(&[LedgerRecord::Close(record)]);
         }
+        usage
     }
 
-    /// Everything of `close` but the record in the spool, which it returns.
+    /// Everything of `close` but the record in the spool, which it returns, with whether it belongs there: an attempt whose
+    /// `open` could not be written has no `close` either.
     fn end(
         &mut self,
         attempt: AttemptNo,
         outcome: Outcome,
         spent: Spent,
         retry_after: Option<Duration>,
-    ) -> Option<CloseRecord> {
+    ) -> Option<(CloseRecord, bool)> {
         let place = self.open.iter().position(|o| o.record.attempt == attempt.0)?;
         let open = self.open.swap_remove(place);
         let now = self.worker.shared.clock.now();
         let engine = Arc::clone(&self.engine);
         let deployment = engine.compiled.deployment(open.deployment);
-        let terms = Terms {
-            price: deployment.price.as_ref(),
-            tier: self.service_tier,
-            input_bound: open.input_bound,
-            ceiling: open.record.ceiling,
-        };
-        let Settled { usage, cost, estimated } = spent.settle(&terms);
+        let Settled { usage, cost, estimated } = spent.settle(&self.terms(&open));
         let tokens = (!estimated).then(|| usage.input_tokens.saturating_add(usage.output_tokens));
         let shared = Arc::clone(&self.worker.shared);
         let ending = Ending { outcome, tokens, retry_after };
-        let OpenAttempt { record: opened, deployment: at, permit, hold, first_byte, written, .. } = open;
+        let OpenAttempt { record: opened, deployment: at, permit, held, cap, first_byte, written, .. } = open;
         engine.slot(at).end(now, permit, &ending);
-        shared.state.settle(hold, cost);
+        let over = shared.treasury.settle(held, cost);
+        if over > Usd::ZERO {
+            shared.metrics.overrun(over);
+            tracing::warn!(
+                request = %self.request.request, attempt = attempt.0, deployment = &*deployment.id, %over,
+                "an attempt cost more than it could have: booked in full"
+            );
+        }
         let record = CloseRecord {
             request: self.request.request,
             attempt: attempt.0,
@@ -261,12 +361,12 @@ impl Books {
         self.request.cost += cost;
         self.request.simulated |= opened.simulated;
         if outcome == Outcome::Success {
+            self.cap = cap;
             self.request.deployment = Some(Arc::clone(&deployment.id));
             self.price_version = Some(Arc::clone(&opened.price_version));
             self.request.first_byte_ms = first_byte.map(|at| millis(at.since(self.request.at)));
         }
-        // An attempt whose `open` could not be written has no `close` either.
-        written.then_some(record)
+        Some((record, written))
     }
 
     /// Cost of all attempts so far.
@@ -299,6 +399,7 @@ impl Books {
     /// Before the client sees the end of its answer.
     pub(super) fn succeed(&mut self, attempt: AttemptNo, spent: Spent, last_byte: Timestamp) {
         let closed = self.end(attempt, Outcome::Success, spent, None);
+        let closed = closed.and_then(|(record, written)| written.then_some(record));
         self.write_end(&SUCCESS, Some(last_byte), closed);
     }
 

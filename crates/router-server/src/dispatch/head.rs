@@ -11,6 +11,7 @@ use router_providers::transport::joined;
 use smallvec::SmallVec;
 
 use super::books::Books;
+use super::rescue::Broken;
 use super::run::{End, FailedAttempt};
 use crate::engine::Engine;
 use crate::error::ApiError;
@@ -25,6 +26,8 @@ const X_ROUTER_ATTEMPTS: HeaderName = HeaderName::from_static("x-router-attempts
 const X_ROUTER_COST_USD: HeaderName = HeaderName::from_static("x-router-cost-usd");
 const X_ROUTER_OVERHEAD_US: HeaderName = HeaderName::from_static("x-router-overhead-us");
 const X_ROUTER_CLAMPED: HeaderName = HeaderName::from_static("x-router-clamped");
+const X_ROUTER_CUT: HeaderName = HeaderName::from_static("x-router-cut");
+const X_ROUTER_BUDGET_LEFT_USD: HeaderName = HeaderName::from_static("x-router-budget-left-usd");
 const X_ROUTER_SIMULATED: HeaderName = HeaderName::from_static("x-router-simulated");
 
 /// Who answered, and what its headers said of its rate limits.
@@ -49,8 +52,13 @@ fn common(
     headers.insert(X_ROUTER_OVERHEAD_US, HeaderValue::from(overhead));
     // As the adapter writes it: never more than the deployment can put out.
     let asked = asked.envelope().max_tokens.as_ref().map(|m| m.value);
-    if let Some(longest) = deployment.max_output_tokens.filter(|longest| asked > Some(*longest)) {
-        headers.insert(X_ROUTER_CLAMPED, respond::value(&format!("max_tokens={longest}")));
+    let longest = deployment.max_output_tokens.filter(|longest| asked > Some(*longest));
+    // Or what there was money for.
+    if let Some(most) = books.cap(at).or(longest) {
+        headers.insert(X_ROUTER_CLAMPED, respond::value(&format!("max_tokens={most}")));
+    }
+    if let Some(left) = books.budget_left() {
+        headers.insert(X_ROUTER_BUDGET_LEFT_USD, respond::value(&left.to_string()));
     }
     for (name, value) in rate_limits.into_iter().flatten() {
         headers.append(name, value.clone());
@@ -72,6 +80,11 @@ pub(super) fn stream(
     response
 }
 
+/// Says that an answer was ended because the money was, when that is known before its head is sent.
+pub(super) fn say_cut(response: &mut Response<Body>) {
+    response.headers_mut().insert(X_ROUTER_CUT, HeaderValue::from_static("budget"));
+}
+
 /// A whole answer.
 pub(super) fn whole(
     engine: &Engine,
@@ -87,47 +100,58 @@ pub(super) fn whole(
     response
 }
 
-/// The error for a request that got no answer.
-pub(super) fn error(engine: &Engine, end: End, failed: &[FailedAttempt], now: Timestamp) -> ApiError {
-    let finish = match end {
+/// What led to an error: the attempts that failed, and the stream that broke off.
+type Led<'a> = (&'a [FailedAttempt], Option<&'a Broken>);
+
+/// The error for a request that got no answer, or not all of it.
+pub(super) fn error(engine: &Engine, end: End, (failed, broken): Led<'_>, now: Timestamp) -> ApiError {
+    let listed = list(engine, failed);
+    let error = match end {
         End::LedgerUnavailable => {
-            return ApiError::new(
-                "ledger_unavailable",
-                "the ledger cannot be written and ledger.on_full is refuse",
-            );
+            let text = "the ledger cannot be written and ledger.on_full is refuse";
+            ApiError::new("ledger_unavailable", text)
         }
-        End::ShuttingDown => return ApiError::new("shutting_down", "the server is shutting down"),
-        End::Finish(finish) => finish,
-    };
-    let listed = || list(engine, failed);
-    let error = match finish {
-        Finish::Busy(until) => {
-            let span = until.since(now);
-            ApiError::new("rate_limit_exceeded", format!("every deployment's own limit is spent{}", listed()))
-                .retry_after(span)
+        End::ShuttingDown => ApiError::new("shutting_down", "the server is shutting down"),
+        End::Finish(Finish::Busy(until)) => {
+            let text = format!("every deployment's own limit is spent{listed}");
+            ApiError::new("rate_limit_exceeded", text).retry_after(until.since(now))
         }
-        Finish::NoMoney => ApiError::new("budget_exceeded", "the money left does not cover an attempt"),
-        Finish::DeadlineExceeded => {
-            ApiError::new("deadline_exceeded", format!("no answer before the deadline{}", listed()))
+        End::Finish(Finish::NoMoney) => {
+            ApiError::new("budget_exceeded", "the money left does not cover an attempt")
         }
-        Finish::Broken(_, FailureKind::Timeout) => {
-            ApiError::new("deadline_exceeded", "the deadline came before the end of the answer")
+        End::Finish(Finish::OverCostCeiling(last)) => {
+            let code = last.map_or("no_eligible_deployment", |_| "all_attempts_failed");
+            let text = "over_cost_ceiling: whoever is left would cost more than the request may";
+            ApiError::new(code, format!("{text}{listed}"))
         }
-        Finish::Failed(kind) => return exhausted(kind, failed, &listed()),
-        Finish::Broken(_, kind) => ApiError::new(
-            "all_attempts_failed",
-            format!("the stream broke off ({}) and cannot be completed{}", kind.name(), listed()),
-        ),
-        Finish::Answered(_) | Finish::ClientGone => {
+        End::Finish(Finish::DeadlineExceeded) => {
+            ApiError::new("deadline_exceeded", format!("no answer before the deadline{listed}"))
+        }
+        End::Finish(Finish::Broken(_, FailureKind::Timeout)) => {
+            let text = format!("the deadline came before the end of the answer{listed}");
+            ApiError::new("deadline_exceeded", text)
+        }
+        End::Finish(Finish::Broken(_, kind)) => {
+            let why = match broken {
+                Some(Broken::For(why)) => format!(", for {why}"),
+                _ => String::new(),
+            };
+            let text = format!("the stream broke off ({}) and cannot be completed{why}{listed}", kind.name());
+            ApiError::new("all_attempts_failed", text)
+        }
+        End::Finish(Finish::Failed(kind)) => exhausted(kind, failed, &listed),
+        End::Finish(Finish::Answered(_) | Finish::ClientGone) => {
             ApiError::new("internal_error", "ended without an answer")
         }
     };
-    ApiError { retried: !failed.is_empty(), ..error }
+    ApiError { retried: error.retried || !failed.is_empty(), ..error }
 }
 
-/// Every way is used up. A refusal of the request itself is passed on as such; limits everywhere are a 429.
+/// Every way is used up. A refusal of the request itself is passed on as such; limits everywhere are a 429. When every
+/// attempt was told when to come back, so is the client.
 fn exhausted(kind: Option<FailureKind>, failed: &[FailedAttempt], listed: &str) -> ApiError {
-    let last = failed.last();
+    // What could not be written for one deployment is the answer only if nobody was asked: others may do better later.
+    let last = failed.iter().rev().find(|f| f.kind != FailureKind::Inexpressible).or(failed.last());
     if let Some(error) = last.and_then(|f| ApiError::refused_upstream(f.kind, &f.message)) {
         return error;
     }
@@ -139,8 +163,9 @@ fn exhausted(kind: Option<FailureKind>, failed: &[FailedAttempt], listed: &str) 
     };
     let kind = kind.map_or("no attempt", FailureKind::name);
     let error = ApiError { retried: true, ..ApiError::new(code, format!("{text}, last: {kind}{listed}")) };
-    let wait = failed.iter().filter_map(|f| f.retry_after).min();
-    match wait.filter(|_| all_limited) {
+    let told = failed.iter().filter_map(|f| f.retry_after);
+    let all_told = all_limited || failed.iter().all(|f| f.retry_after.is_some());
+    match told.min().filter(|_| all_told) {
         Some(span) => error.retry_after(span),
         None => error,
     }

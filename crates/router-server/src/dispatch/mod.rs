@@ -6,8 +6,12 @@ mod attempt;
 mod books;
 mod head;
 mod input;
+mod money;
+mod race;
+mod rescue;
 mod run;
 mod spent;
+mod wait;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

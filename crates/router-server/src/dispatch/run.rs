@@ -1,29 +1,34 @@
 //! Events in, actions out: drives the failover machine of one request.
 
 use std::collections::VecDeque;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use router_core::attempt::{FailureKind, Outcome};
+use router_core::chat::Envelope;
 use router_core::compiled::DeploymentIdx;
-use router_core::failover::{Action, AttemptNo, CallTerms, Event, Failover, FailoverInput, Finish, Seen};
+use router_core::failover::{
+    Action, AttemptNo, CallTerms, Event, Failover, FailoverInput, Failure, Finish, NotAdmitted,
+};
 use router_core::health::Ask;
 use router_core::record::log::LogEvent;
 use router_core::select::{Decision, DecisionInput, DeploymentView};
 use router_core::time::Timestamp;
-use router_providers::exchange::{Fault, Item, JsonReply};
-use smallvec::{SmallVec, smallvec};
+use router_providers::exchange::{Fault, JsonReply};
+use smallvec::SmallVec;
 
 use super::admit::Admission;
 use super::answer::{Answer, Gone};
-use super::attempt::{Live, Step};
+use super::attempt::Live;
 use super::books::Books;
+use super::race::{Race, hedge_after};
+use super::rescue::Broken;
 use super::spent::{Spent, may_be_billed};
-use super::{decision_input, head};
+use super::{decision_input, head, money};
 use crate::engine::Engine;
 use crate::error::ApiError;
 use crate::ingress::Asked;
+use crate::treasury::Short;
 use crate::worker::Worker;
 
 /// One failed attempt, for the error that lists them.
@@ -47,7 +52,7 @@ pub(super) enum End {
 }
 
 /// What happened; at most two at once.
-type Events = SmallVec<[Event; 2]>;
+pub(super) type Events = SmallVec<[Event; 2]>;
 
 /// A request being served.
 pub(super) struct Run<'a> {
@@ -55,19 +60,27 @@ pub(super) struct Run<'a> {
     pub(super) engine: &'a Arc<Engine>,
     pub(super) asked: &'a Asked,
     pub(super) books: &'a mut Books,
-    answer: &'a mut Answer,
+    pub(super) answer: &'a mut Answer,
+    /// The attempt under way; of two that race, the first until the other wins.
     pub(super) live: Option<Live>,
+    /// The other one.
+    pub(super) rival: Option<Live>,
     pub(super) admission: Option<Admission>,
-    /// The first visible bytes of a stream, until its attempt is committed.
-    held: Option<Item>,
-    whole: Option<Box<JsonReply>>,
-    committed: bool,
+    pub(super) whole: Option<Box<JsonReply>>,
+    /// Whose bytes are the client's.
+    pub(super) committed: Option<AttemptNo>,
     /// The server ends: what is under way is let go as if the client had left, but it has not, and is told.
-    aborted: bool,
-    wake: Option<Timestamp>,
+    pub(super) aborted: bool,
+    pub(super) wake: Option<Timestamp>,
     view: Vec<DeploymentView>,
     pub(super) decision: Option<Decision>,
     failed: Vec<FailedAttempt>,
+    /// The stream that broke off, if one has.
+    pub(super) broken: Option<Broken>,
+    /// The race that was run, if one was.
+    pub(super) race: Option<Race>,
+    /// Why there was no money for the last attempt that there was none for.
+    pub(super) short: Option<Short>,
 }
 
 impl<'a> Run<'a> {
@@ -85,15 +98,18 @@ impl<'a> Run<'a> {
             books,
             answer,
             live: None,
+            rival: None,
             admission: None,
-            held: None,
             whole: None,
-            committed: false,
+            committed: None,
             aborted: false,
             wake: None,
             view: Vec::new(),
             decision: None,
             failed: Vec::new(),
+            broken: None,
+            race: None,
+            short: None,
         }
     }
 
@@ -113,7 +129,9 @@ impl<'a> Run<'a> {
         let shared = &self.worker.shared;
         let Asked { arrival, request, key, .. } = self.asked;
         let board = shared.state.view(self.engine, arrival.seed(), arrival.received);
-        let input = decision_input(self.engine, request, key.as_deref(), *arrival, board);
+        let mut input = decision_input(self.engine, request, key.as_deref(), *arrival, board);
+        input.budget_left = shared.treasury.left_anywhere(self.books.accounts());
+        self.books.expect(input.attributes.expected_output_tokens);
         let decision = self.engine.decide(&input)?;
         self.books.decided(&decision);
         if shared.log.is_on() {
@@ -136,18 +154,21 @@ impl<'a> Run<'a> {
         let deadline = wishes.into_iter().flatten().map(Duration::from_millis).min();
         let deadline =
             input.now + deadline.unwrap_or(compiled.reliability.deadline).min(compiled.reliability.deadline);
-        let input = FailoverInput {
+        let failover = FailoverInput {
             plan: &decision.plan,
             no_fallbacks: decision.no_fallbacks,
             policy: &compiled.reliability.retries,
             deadline,
             stream: self.asked.envelope().stream,
+            rescue: compiled.reliability.rescue,
             seed: input.seed,
         };
-        let model = &self.asked.envelope().model;
-        Failover::new(&input, |at| CallTerms {
+        let Envelope { model, stream, .. } = self.asked.envelope();
+        let hedging = compiled.reliability.hedging.is_some();
+        Failover::new(&failover, |at| CallTerms {
             limits: compiled.time_limits(model, at),
-            max_input_tokens: compiled.deployment(at).max_input_tokens,
+            hedge_after: input.board.get(at.get()).filter(|_| hedging).and_then(|v| hedge_after(v, *stream)),
+            ..CallTerms::from(compiled.deployment(at))
         })
     }
 
@@ -155,7 +176,8 @@ impl<'a> Run<'a> {
         let mut events = VecDeque::from([Event::Start]);
         loop {
             let Some(event) = events.pop_front() else {
-                let in_line = self.live.is_none().then(|| self.worker.shared.clock.now());
+                let nobody = self.live.is_none() && self.rival.is_none();
+                let in_line = nobody.then(|| self.worker.shared.clock.now());
                 events.extend(self.wait().await);
                 if let Some(since) = in_line {
                     self.books.waited(self.worker.shared.clock.now().since(since));
@@ -178,7 +200,7 @@ impl<'a> Run<'a> {
 
     fn perform(&mut self, action: Action) -> Performed {
         match action {
-            Action::Admit { attempt, deployment, draws, last_resort, place } => {
+            Action::Admit { attempt, deployment, draws, last_resort, place, hedge } => {
                 let ask = Ask {
                     seed: self.asked.arrival.seed(),
                     tokens: self.tokens(deployment),
@@ -186,7 +208,20 @@ impl<'a> Run<'a> {
                     last_resort,
                     place,
                 };
-                Performed::Event(self.admit(attempt, deployment, &ask, draws))
+                if let Some(why) = self.forbidden(attempt, deployment, place, hedge) {
+                    return Performed::Event(Event::NotAdmitted(attempt, why));
+                }
+                let admitted = self.admit(attempt, deployment, &ask, draws);
+                // A race waits for nothing.
+                if hedge && admitted.is_none() {
+                    self.cancel(attempt, None);
+                }
+                let waits = hedge.then_some(Event::NotAdmitted(attempt, NotAdmitted::Budget));
+                let Some(event) = admitted.or(waits) else { return Performed::Done };
+                if hedge && matches!(event, Event::NotAdmitted(..)) {
+                    self.no_race();
+                }
+                Performed::Event(event)
             }
             Action::Unbook(attempt) => {
                 if let Some(booked) = self.admission.take_if(|a| a.attempt == attempt) {
@@ -197,7 +232,9 @@ impl<'a> Run<'a> {
             Action::Send(attempt, limits) => self.send(attempt, limits),
             Action::Commit(attempt) => self.commit(attempt),
             Action::Cancel(attempt, failure) => {
+                let before = self.books.cost();
                 self.cancel(attempt, failure);
+                self.lost(attempt, self.books.cost() - before, true);
                 Performed::Done
             }
             Action::WakeAt(at) => {
@@ -209,89 +246,53 @@ impl<'a> Run<'a> {
     }
 
     /// The attempt's bytes are the client's from now on. Those of a stream that showed nothing, and was whole all the same,
-    /// come here with its end.
+    /// come here with its end. An attempt that goes on with an answer sends no second head.
     fn commit(&mut self, attempt: AttemptNo) -> Performed {
-        self.committed = true;
+        self.committed = Some(attempt);
+        if self.rival.as_ref().is_some_and(|rival| rival.attempt == attempt) {
+            std::mem::swap(&mut self.live, &mut self.rival);
+        }
         if self.whole.is_some() {
             return Performed::Done;
         }
         let Some(live) = self.live.as_mut().filter(|l| l.attempt == attempt) else { return Performed::Done };
-        let deployment = live.deployment;
-        let limits = live.stream().map(|stream| &stream.headers().rate_limits);
-        let response = head::stream(self.engine, self.asked, self.books, (deployment, limits));
-        let bytes = self.held.take().map(|item| item.bytes).unwrap_or_default();
-        match self.answer.start(response).and_then(|()| self.answer.send(bytes)) {
+        let bytes = live.held.take().map(|item| item.bytes).unwrap_or_default();
+        let begun = if self.answer.has_begun() {
+            Ok(())
+        } else {
+            let (deployment, cut_short) = (live.deployment, live.cut_short);
+            let limits = live.stream().map(|stream| &stream.headers().rate_limits);
+            let mut response = head::stream(self.engine, self.asked, self.books, (deployment, limits));
+            if cut_short {
+                head::say_cut(&mut response);
+            }
+            self.answer.start(response)
+        };
+        match begun.and_then(|()| self.answer.send(bytes)) {
             Ok(()) => Performed::Done,
             Err(Gone) => Performed::Event(Event::ClientGone),
         }
     }
 
-    /// Waits for the client to leave, the attempt to move, or the time asked for. A committed stream is forwarded here
-    /// without asking the machine about every chunk; while a slow client has no room, no more of it is read, but time and
-    /// the client are still watched.
-    async fn wait(&mut self) -> Events {
-        let shared = &self.worker.shared;
-        let mut abort = shared.abort.clone();
-        // Both are set once, not for every chunk.
-        let mut aborted = pin!(abort.wait_for(|abort| *abort));
-        let mut timer = pin!(at(self.wake.map(|at| shared.clock.instant(at))));
-        loop {
-            let room = !self.answer.is_full();
-            let step = tokio::select! {
-                biased;
-                // Before the attempt: a deadline that comes with its time limit is not the deployment's failure.
-                () = timer.as_mut() => {
-                    self.wake = None;
-                    return smallvec![Event::Timer];
-                }
-                step = next(&mut self.live), if room => step,
-                moved = self.answer.moved() => match moved {
-                    Ok(()) => continue,
-                    Err(Gone) => return smallvec![Event::ClientGone],
-                },
-                _ = aborted.as_mut() => {
-                    self.aborted = true;
-                    return smallvec![Event::ClientGone];
-                }
-            };
-            let Some(attempt) = self.live.as_ref().map(|l| l.attempt) else { continue };
-            match step {
-                Step::Item(item) if self.committed => {
-                    if self.answer.send(item.bytes).is_err() {
-                        return smallvec![Event::ClientGone];
-                    }
-                }
-                Step::Item(item) => {
-                    self.books.first_byte(attempt);
-                    let seen = item.seen;
-                    // Without anything visible, bytes come only with the end of a stream that is whole without it.
-                    if !item.bytes.is_empty() {
-                        self.held = Some(item);
-                    }
-                    if let Some(seen) = seen {
-                        return smallvec![Event::Visible(attempt, seen)];
-                    }
-                }
-                Step::Done => return smallvec![Event::Ended(attempt)],
-                Step::Whole(reply) => {
-                    self.books.first_byte(attempt);
-                    self.whole = Some(reply);
-                    return smallvec![Event::Visible(attempt, Seen::Text), Event::Ended(attempt)];
-                }
-                Step::Failed(fault) => return smallvec![self.failed(attempt, fault)],
-            }
-        }
+    /// A live attempt, taken out.
+    pub(super) fn take(&mut self, attempt: AttemptNo) -> Option<Live> {
+        let of = |live: &mut Live| live.attempt == attempt;
+        self.live.take_if(of).or_else(|| self.rival.take_if(of))
     }
 
-    fn failed(&mut self, attempt: AttemptNo, fault: Fault) -> Event {
-        let Some(mut live) = self.live.take() else { return Event::Timer };
+    pub(super) fn failed(&mut self, attempt: AttemptNo, fault: Fault) -> Event {
+        let Some(mut live) = self.take(attempt) else { return Event::Timer };
         let spent = if may_be_billed(&fault) { Spent::so_far(&mut live) } else { Spent::Nothing };
-        self.books.close(attempt, Outcome::Failure(fault.kind), spent, fault.retry_after);
+        let before = self.books.cost();
+        let usage = self.books.close(attempt, Outcome::Failure(fault.kind), spent, fault.retry_after);
+        self.lost(attempt, self.books.cost() - before, false);
         tracing::debug!(
             request = %self.asked.arrival.id, attempt = attempt.0, kind = fault.kind.name(), message = fault.message,
             deployment = &*self.engine.compiled.deployment(live.deployment).id, "attempt failed"
         );
-        let event = Event::Failed(attempt, fault.kind, fault.retry_after);
+        let can_go_on = self.committed.take_if(|committed| *committed == attempt).is_some()
+            && self.broke_off(&mut live, &usage);
+        let failure = Failure { kind: fault.kind, retry_after: fault.retry_after, can_go_on };
         self.failed.push(FailedAttempt {
             deployment: live.deployment,
             kind: fault.kind,
@@ -299,19 +300,25 @@ impl<'a> Run<'a> {
             retry_after: fault.retry_after,
             message: fault.message,
         });
-        event
+        Event::Failed(attempt, failure)
     }
 
     /// The one exit of a request that was decided.
     async fn finish(&mut self, end: End) {
+        self.count(&end);
         match end {
             End::Finish(Finish::Answered(attempt)) => self.answered(attempt).await,
             End::Finish(Finish::ClientGone) if !self.aborted => {
+                self.settle_race();
                 self.books.conclude("cancelled");
             }
             other => {
                 let other = if self.aborted { End::ShuttingDown } else { other };
-                let error = head::error(self.engine, other, &self.failed, self.worker.shared.clock.now());
+                let now = self.worker.shared.clock.now();
+                let error = match (other, &self.short) {
+                    (End::Finish(Finish::NoMoney), Some(short)) => money::refusal(short),
+                    _ => head::error(self.engine, other, (&self.failed, self.broken.as_ref()), now),
+                };
                 self.refuse(error).await;
             }
         }
@@ -319,16 +326,20 @@ impl<'a> Run<'a> {
 
     async fn answered(&mut self, attempt: AttemptNo) {
         let done = self.worker.shared.clock.now();
-        let Some(mut live) = self.live.take_if(|l| l.attempt == attempt) else { return };
+        let Some(mut live) = self.take(attempt) else { return };
         let spent = match &self.whole {
             Some(reply) => Spent::of_whole(reply),
             None => Spent::of_stream(&mut live),
         };
         self.books.succeed(attempt, spent, done);
+        self.settle_race();
         let sent = if let Some(reply) = self.whole.take() {
             self.answer.whole(head::whole(self.engine, self.asked, self.books, live.deployment, reply))
         } else if let Some(stream) = live.stream() {
-            self.answer.end(stream.take_end(Some(self.books.cost()))).await
+            let end = stream.take_end(Some(self.books.cost()));
+            // Its head is long gone: a comment, which every client passes over.
+            let end = if live.cut_short { [CUT_SHORT, &end].concat().into() } else { end };
+            self.answer.end(end).await
         } else {
             Ok(())
         };
@@ -338,28 +349,18 @@ impl<'a> Run<'a> {
     }
 
     async fn refuse(&mut self, error: ApiError) {
+        self.settle_race();
         self.books.conclude(error.code);
         self.answer.fail(self.asked, error).await;
     }
 }
+
+/// What the end of a stream says of itself when it came for want of money.
+const CUT_SHORT: &[u8] = b": x-router-cut: budget\n\n";
 
 /// What performing an action led to.
 pub(super) enum Performed {
     Done,
     Event(Event),
     End(End),
-}
-
-async fn next(live: &mut Option<Live>) -> Step {
-    match live {
-        Some(live) => live.step().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn at(instant: Option<tokio::time::Instant>) {
-    match instant {
-        Some(instant) => tokio::time::sleep_until(instant).await,
-        None => std::future::pending().await,
-    }
 }

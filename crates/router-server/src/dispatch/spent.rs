@@ -41,8 +41,11 @@ impl Spent {
         }
     }
 
-    /// Of a stream that is whole.
+    /// Of a stream that is whole, or was cut short by us.
     pub(super) fn of_stream(live: &mut Live) -> Self {
+        if live.cut_short {
+            return Self::seen(live.seen_tokens);
+        }
         match live.stream().and_then(|stream| Some((stream.usage()?, stream.service_tier()))) {
             Some((usage, tier)) => Self::Reported(usage, tier),
             None => Self::seen(live.seen_tokens),
@@ -71,15 +74,16 @@ impl Spent {
             }
             Self::Unknown { seen_output_tokens: Some(seen), so_far } => {
                 let said = so_far.filter(|usage| usage.input_tokens > 0).unwrap_or(bound);
-                let usage = Usage { output_tokens: said.output_tokens.max(seen), ..said };
-                Settled { usage, cost: price(&usage, terms.tier).min(terms.ceiling), estimated: true }
+                let usage = Usage { output_tokens: said.output_tokens.max(seen + terms.ahead), ..said };
+                let cost = if terms.unseen { terms.ceiling } else { price(&usage, terms.tier) };
+                Settled { usage, cost: cost.min(terms.ceiling), estimated: true }
             }
         }
     }
 }
 
 /// What an attempt was opened with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Terms<'a> {
     /// The deployment's price; `None`: unpriced.
     pub(super) price: Option<&'a PriceList>,
@@ -87,8 +91,12 @@ pub(super) struct Terms<'a> {
     pub(super) tier: ServiceTier,
     /// Most input tokens.
     pub(super) input_bound: u64,
-    /// The most it can cost.
+    /// The most it can cost, or what is held for it.
     pub(super) ceiling: Usd,
+    /// Of a metered one, output tokens that may have come and were not seen.
+    pub(super) ahead: u64,
+    /// It counts on a budget, and its tokens may come unseen: booked at its ceiling when nobody says how many.
+    pub(super) unseen: bool,
 }
 
 /// What is booked.
@@ -135,9 +143,15 @@ mod tests {
             version: "v".into(),
         };
         let ceiling = Usd::from_nano(1_000_000);
-        let terms = Terms { price: Some(&price), tier: ServiceTier::Standard, input_bound: 100, ceiling };
+        let tier = ServiceTier::Standard;
+        let terms = Terms { price: Some(&price), tier, input_bound: 100, ceiling, ahead: 0, unseen: false };
         let expected = Settled { usage: usage(tokens.0, tokens.1), cost: Usd::from_nano(nano), estimated };
         assert_eq!(spent.settle(&terms), expected, "{spent:?}");
+        if let Spent::Unknown { seen_output_tokens: Some(_), .. } = spent {
+            let ahead = spent.settle(&Terms { ahead: 20, ..terms });
+            assert!(ahead.cost <= ceiling && ahead.cost >= expected.cost, "metered: {spent:?} {ahead:?}");
+            assert_eq!(spent.settle(&Terms { unseen: true, ..terms }).cost, ceiling, "unseen: {spent:?}");
+        }
     }
 
     #[test]

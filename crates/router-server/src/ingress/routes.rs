@@ -32,16 +32,18 @@ enum Route {
     Models,
     Model,
     Explain,
+    Usage,
     Live,
     Ready,
 }
 
 /// Every path served. A path under `/v1` is also served without it, except the router's own.
-const ROUTES: [(&str, &str, Route); 6] = [
+const ROUTES: [(&str, &str, Route); 7] = [
     ("POST", "/v1/chat/completions", Route::Chat),
     ("GET", "/v1/models", Route::Models),
     ("GET", "/v1/models/{id}", Route::Model),
     ("POST", "/v1/router/explain", Route::Explain),
+    ("GET", "/v1/router/usage", Route::Usage),
     ("GET", "/healthz", Route::Live),
     ("GET", "/readyz", Route::Ready),
 ];
@@ -50,7 +52,7 @@ const ROUTES: [(&str, &str, Route); 6] = [
 fn find(method: &Method, path: &str) -> Result<(Route, String), ApiError> {
     let mut other_method = false;
     for (verb, pattern, route) in ROUTES {
-        let short = pattern.strip_prefix("/v1").filter(|_| route != Route::Explain);
+        let short = pattern.strip_prefix("/v1").filter(|_| !matches!(route, Route::Explain | Route::Usage));
         let Some(id) = matches(pattern, path).or_else(|| matches(short?, path)) else { continue };
         // HEAD is GET without the body, which hyper leaves out.
         if method.as_str() == verb || (method == Method::HEAD && verb == "GET") {
@@ -175,6 +177,11 @@ async fn serve(
             let text = explain::live(shared, &engine, &request, key.as_deref(), arrival)?;
             Ok(respond::json(StatusCode::OK, text))
         }
+        Route::Usage => {
+            let payer = key.as_deref().map(|key| &*key.spec);
+            let usage = worker.shared.treasury.usage(&engine.compiled, payer).await;
+            Ok(respond::json(StatusCode::OK, usage.to_string()))
+        }
         Route::Chat => {
             let answered = chat(worker, engine, (arrival, key.clone()), (head, body)).await;
             let Some(key) = key else { return Ok(answered?) };
@@ -292,6 +299,8 @@ mod tests {
         check(Method::GET, "/v1/models/openai/gpt-4o", Ok((Route::Model, "openai/gpt-4o")));
         check(Method::GET, "/models/meta%2Fllama", Ok((Route::Model, "meta/llama")));
         check(Method::POST, "/router/explain", Err(404));
+        check(Method::GET, "/v1/router/usage", Ok((Route::Usage, "")));
+        check(Method::GET, "/router/usage", Err(404));
         check(Method::GET, "/", Err(404));
         check(Method::GET, "/v1/models/", Err(404));
     }

@@ -44,8 +44,18 @@ struct CodeLabel {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct DeploymentLabel {
     deployment: Arc<str>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct BudgetLabel {
+    budget: Arc<str>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -84,10 +94,16 @@ pub(crate) struct Metrics {
     cost: Counter<f64, AtomicU64>,
     tokens: Family<ClassLabel, Counter>,
     breaker: Family<DeploymentLabel, Gauge>,
+    budget_left: Family<BudgetLabel, Gauge<f64, AtomicU64>>,
+    overruns: Counter,
+    overrun_usd: Counter<f64, AtomicU64>,
+    cut_short: Counter,
     spool_bytes: Gauge,
     config_info: Family<HashLabel, Gauge>,
     in_flight: Gauge,
     refusals: Family<CodeLabel, Counter>,
+    rescues: Family<OutcomeLabel, Counter>,
+    hedges: Family<OutcomeLabel, Counter>,
 }
 
 impl Metrics {
@@ -104,10 +120,16 @@ impl Metrics {
             cost: Counter::default(),
             tokens: Family::default(),
             breaker: Family::default(),
+            budget_left: Family::default(),
+            overruns: Counter::default(),
+            overrun_usd: Counter::default(),
+            cut_short: Counter::default(),
             spool_bytes: Gauge::default(),
             config_info: Family::default(),
             in_flight: Gauge::default(),
             refusals: Family::default(),
+            rescues: Family::default(),
+            hedges: Family::default(),
             registry: Registry::default(),
         };
         registry.register("requests", "Requests that ended", all.requests.clone());
@@ -132,11 +154,60 @@ impl Metrics {
             "0 closed, 1 half open or on the ramp, 2 open",
             all.breaker.clone(),
         );
+        all.register_money(&mut registry);
         registry.register("spool_bytes", "Ledger records not yet in the database", all.spool_bytes.clone());
         registry.register("config_info", "The configuration in force", all.config_info.clone());
         registry.register("requests_in_flight", "Requests being served", all.in_flight.clone());
         registry.register("refusals", "Requests refused before they were decided", all.refusals.clone());
+        registry.register(
+            "rescues",
+            "Streamed answers that broke off after their client had seen some: completed, failed, impossible, cancelled",
+            all.rescues.clone(),
+        );
+        registry.register(
+            "hedges",
+            "Second attempts beside a late first one: won, lost, failed, cancelled, or needed, as the first failed",
+            all.hedges.clone(),
+        );
         Self { registry, ..all }
+    }
+
+    fn register_money(&self, registry: &mut Registry) {
+        registry.register(
+            "budget_left_usd",
+            "Of each budget's limit, neither spent nor held, as far as this process knows",
+            self.budget_left.clone(),
+        );
+        registry.register(
+            "budget_overruns",
+            "Attempts that cost more than was held for them",
+            self.overruns.clone(),
+        );
+        registry.register("budget_overrun_usd", "By how much, in all", self.overrun_usd.clone());
+        registry.register(
+            "budget_cut_streams",
+            "Streams that were ended because the money was",
+            self.cut_short.clone(),
+        );
+    }
+
+    /// An attempt cost more than was held for it.
+    pub(crate) fn overrun(&self, over: Usd) {
+        self.overruns.inc();
+        self.overrun_usd.inc_by(over.to_f64());
+    }
+
+    /// A stream was ended because the money was.
+    pub(crate) fn cut_short(&self) {
+        self.cut_short.inc();
+    }
+
+    /// What is left of the budgets in use, read now.
+    pub(crate) fn budgets_left(&self, rests: impl IntoIterator<Item = (Arc<str>, Usd)>) {
+        self.budget_left.clear();
+        for (budget, left) in rests {
+            self.budget_left.get_or_create(&BudgetLabel { budget }).set(left.to_f64());
+        }
     }
 
     /// A request was refused before it was decided: it is in no ledger.
@@ -183,6 +254,16 @@ impl Metrics {
     pub(crate) fn attempt_done(&self, deployment: &Arc<str>, failure: &'static str) {
         let labels = AttemptLabels { deployment: Arc::clone(deployment), failure };
         self.attempts.get_or_create(&labels).inc();
+    }
+
+    /// An answer broke off, and this became of it.
+    pub(crate) fn rescue_done(&self, outcome: &'static str) {
+        self.rescues.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// A second attempt raced with a first, and this became of it.
+    pub(crate) fn hedge_done(&self, outcome: &'static str) {
+        self.hedges.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// The text form; gauges that mirror other state are read now.

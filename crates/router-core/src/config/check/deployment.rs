@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::capability::Capabilities;
-use crate::catalog::Entry;
+use crate::catalog::{self, Entry};
 use crate::compiled::{ANY, Deployment, Provider, TimeLimits};
 use crate::config::check::provider::Resolved;
 use crate::config::check::{Ground, Report, hash};
@@ -208,8 +208,7 @@ fn build(
 ) -> Deployment {
     let capabilities =
         written.capabilities.or(entry.map(|e| e.capabilities)).unwrap_or(Capabilities::empty());
-    let kind = Entry { capabilities, time_limits: entry.and_then(|e| e.time_limits), ..Entry::default() };
-    let limits = written.time_limits.or(ground.catalog.time_limits(&kind));
+    let limits = written.time_limits.or(limits_of_kind(ground, written, entry));
     let defaults = &ground.file.reliability.time_limits;
     let model = entry.map(|e| e.model.as_str()).or(written.model.as_deref());
     Deployment {
@@ -235,6 +234,31 @@ fn build(
         .under(limits),
         token_scale_ppm: 1_000_000,
         simulated: false,
+    }
+}
+
+/// Time limits of what it is: its catalog entry's own, then those of a model that reasons. One of which neither the catalog
+/// nor the file says what it can do is not known not to reason, and must not be cut for it: the limits that nobody wrote
+/// are those of a model that does.
+fn limits_of_kind(
+    ground: &Ground<'_>,
+    written: &file::Deployment,
+    entry: Option<&Entry>,
+) -> catalog::TimeLimits {
+    let own = entry.and_then(|e| e.time_limits).unwrap_or_default();
+    match written.capabilities.or(entry.map(|e| e.capabilities)) {
+        Some(known) if known.contains(Capabilities::REASONING) => own.or(ground.catalog.reasoning),
+        Some(_) => own,
+        None => {
+            let (given, defaults) = (&ground.file.reliability.time_limits, file::TimeLimits::default());
+            let unless = |written: bool, ms: Option<u64>| ms.filter(|_| !written);
+            let reasoning = ground.catalog.reasoning;
+            own.or(catalog::TimeLimits {
+                first_byte_ms: unless(given.first_byte_ms != defaults.first_byte_ms, reasoning.first_byte_ms),
+                answer_ms: unless(given.answer_ms != defaults.answer_ms, reasoning.answer_ms),
+                idle_ms: unless(given.idle_ms != defaults.idle_ms, reasoning.idle_ms),
+            })
+        }
     }
 }
 
@@ -306,6 +330,8 @@ fn referred_to(file: &file::File) -> BTreeSet<&str> {
         let then = &rule.then;
         [&then.prefer, &then.avoid].into_iter().chain(&then.models).chain(&then.only).flatten()
     });
-    let models = file.models.values().flat_map(|m| m.deployments.iter().chain(&m.fallbacks));
+    let models = file.models.values().flat_map(|m| {
+        [&m.deployments, &m.fallbacks, &m.context_fallbacks, &m.filter_fallbacks].into_iter().flatten()
+    });
     file.tiers.values().flatten().chain(models).chain(rules).map(String::as_str).collect()
 }

@@ -1,5 +1,6 @@
 //! The file, the catalog and what exists -> a configuration that holds, or every problem with its path.
 
+mod budget;
 mod deployment;
 mod model;
 mod names;
@@ -17,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::attributes::AttributeSet;
 use crate::catalog::Catalog;
-use crate::compiled::{BreakerPolicy, Compiled, Reliability, RetryPolicy, Selection, Tier};
+use crate::compiled::{BreakerPolicy, Compiled, HedgePolicy, Reliability, RetryPolicy, Selection, Tier};
 use crate::config::check::names::Names;
 use crate::config::{Checked, File, Known, Note, NoteKind, Problem};
 
@@ -73,6 +74,8 @@ pub fn check(file: &File, catalog: &Catalog, known: &Known) -> Result<Checked, V
     let selection = selection(file, &tiers, &mut report);
     let reliability = reliability(file, &mut report);
     let keys = tenant::keys(file, &names, &mut report);
+    let budgets = budget::budgets(file, &fleet, &mut report);
+    let webhooks = budget::webhooks(file, &mut report);
 
     let (Some((server, ledger, decision_log)), true) = (settings, report.problems.is_empty()) else {
         report.problems.sort();
@@ -92,10 +95,20 @@ pub fn check(file: &File, catalog: &Catalog, known: &Known) -> Result<Checked, V
         selection,
         reliability,
         keys,
+        budgets,
     };
     let notes = report.notes;
     let (credentials, simulated) = (fleet.credentials, fleet.simulated);
-    Ok(Checked { compiled: Arc::new(compiled), server, ledger, decision_log, credentials, simulated, notes })
+    Ok(Checked {
+        compiled: Arc::new(compiled),
+        server,
+        ledger,
+        decision_log,
+        credentials,
+        simulated,
+        webhooks,
+        notes,
+    })
 }
 
 /// The tier of a rule that may use nothing, because all it names is off. Not a name that a file could give.
@@ -182,10 +195,13 @@ fn reliability(file: &File, report: &mut Report) -> Reliability {
     if retries.backoff_cap_ms < retries.backoff_base_ms {
         report.problem("reliability.retries.backoff_cap_ms", "is below backoff_base_ms");
     }
-    if file.reliability.rescue.enabled {
-        let text = "stream rescue is not there yet: a stream that is cut ends with the dialect's error event";
-        report.note(NoteKind::NotYet, "reliability.rescue", text);
+    let hedging = &file.reliability.hedging;
+    if !(0.0..=100.0).contains(&hedging.max_extra_cost_percent) {
+        let text = format!("{} is no percentage", hedging.max_extra_cost_percent);
+        report.problem("reliability.hedging.max_extra_cost_percent", text);
     }
+    // In range: at most a million.
+    let max_extra_cost_ppm = (hedging.max_extra_cost_percent * 1e4).round() as u32;
     Reliability {
         deadline: Duration::from_millis(limits.deadline_ms),
         retries: RetryPolicy {
@@ -206,6 +222,8 @@ fn reliability(file: &File, report: &mut Report) -> Reliability {
             max_cooldown: Duration::from_secs(breaker.max_cooldown_secs),
             ramp_step: Duration::from_secs(breaker.ramp_step_secs),
         },
+        rescue: file.reliability.rescue.enabled,
+        hedging: hedging.enabled.then_some(HedgePolicy { max_extra_cost_ppm }),
     }
 }
 

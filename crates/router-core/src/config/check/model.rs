@@ -37,13 +37,19 @@ fn one(name: &str, written: &file::Model, names: &Names<'_>, report: &mut Report
             report.problem(format!("{path}.time_limits.{limit}"), "must be above zero");
         }
     }
-    if let Some(at) = written.fallbacks.iter().position(|f| f == name) {
-        report.problem(format!("{path}.fallbacks[{at}]"), "is the model itself");
-    }
+    let fallbacks = |list: &[String], of: &str, report: &mut Report| {
+        let path = format!("{path}.{of}");
+        if let Some(at) = list.iter().position(|f| f == name) {
+            report.problem(format!("{path}[{at}]"), "is the model itself");
+        }
+        names.fallbacks(list, &path, report)
+    };
     Model {
         deployments,
         strategy: strategy(written.strategy).unwrap_or_default(),
-        fallbacks: names.fallbacks(&written.fallbacks, &format!("{path}.fallbacks"), report),
+        fallbacks: fallbacks(&written.fallbacks, "fallbacks", report),
+        context_fallbacks: fallbacks(&written.context_fallbacks, "context_fallbacks", report),
+        filter_fallbacks: fallbacks(&written.filter_fallbacks, "filter_fallbacks", report),
         rules: written.rules,
         auto_quality: written.auto.and_then(|a| a.quality),
         auto: written.auto.is_some(),

@@ -9,8 +9,6 @@ pub(super) const NOT_AVAILABLE: &str = "not available in this version";
 pub(super) fn check(file: &File, report: &mut Report) {
     let classifier = &file.classifier;
     let mut refused: Vec<(bool, String)> = vec![
-        (!file.budgets.is_empty(), "budgets".into()),
-        (file.reliability.hedging.enabled, "reliability.hedging.enabled".into()),
         (!file.passthrough.is_empty(), "passthrough".into()),
         (!file.server.fetch_images.is_empty(), "server.fetch_images".into()),
         (!file.server.compat.is_empty(), "server.compat".into()),

@@ -16,7 +16,7 @@ pub use provider::{Auto, Deployment, Faults, Model, Provider, ProviderKey};
 pub use reliability::{Breaker, Hedging, Reliability, Rescue, Retries, TimeLimits};
 pub use rule::{Arm, Rule, Split, Strategy, Use};
 pub use server::{Compat, Durability, Ledger, OnFull, Runtime, Server};
-pub use tenant::{Budget, Classifier, Key, Passthrough, Record};
+pub use tenant::{Budget, BudgetMatch, Classifier, Key, Passthrough, Record, Webhook, WebhookEvent};
 
 /// A whole configuration file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,8 +44,10 @@ pub struct File {
     pub selection: Selection,
     /// How failures are met.
     pub reliability: Reliability,
-    /// Budgets. Not available in this version.
+    /// What may be spent, by whom and on what.
     pub budgets: Vec<Budget>,
+    /// Who is told when a budget is spent, or nearly.
+    pub webhooks: Vec<Webhook>,
     /// Client keys, read-only from the API.
     pub keys: Vec<Key>,
     /// How requests are classified.
@@ -68,6 +70,7 @@ impl Default for File {
             selection: Selection::default(),
             reliability: Reliability::default(),
             budgets: Vec::new(),
+            webhooks: Vec::new(),
             keys: Vec::new(),
             classifier: Classifier::default(),
             passthrough: Vec::new(),

@@ -179,6 +179,10 @@ pub struct Model {
     pub strategy: Option<Strategy>,
     /// Models to fall back to, in order. Default none: who names a model gets that model.
     pub fallbacks: Vec<String>,
+    /// Models to go to when the request is too long for its own deployments and none of those has a longer window, in order.
+    pub context_fallbacks: Vec<String>,
+    /// Models to go to when a provider's content filter refuses the request, in order. Empty: the refusal is the answer.
+    pub filter_fallbacks: Vec<String>,
     /// The rules decide, among its deployments. Default `false`.
     pub rules: bool,
     /// Decided like `auto`, with changes.

@@ -19,7 +19,9 @@ pub struct Reliability {
     pub hedging: Hedging,
 }
 
-/// Time limits, in milliseconds. A deployment, its catalog entry or its model may have others.
+/// Time limits, in milliseconds. A deployment, its catalog entry or its model may have others. A model that reasons has the
+/// longer ones of the catalog's `reasoning` (180 s to the first byte and between two), and so has a deployment of which
+/// neither the catalog nor `deployments` says what it can do, unless another limit is written here: it may reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TimeLimits {
@@ -27,7 +29,7 @@ pub struct TimeLimits {
     #[schemars(range(min = 1))]
     pub connect_ms: u64,
     /// From sending a streamed request to the first byte of its body; a ping counts. Default 30,000: ten times what
-    /// models that do not reason take; those that do have longer ones in the catalog.
+    /// models that do not reason take.
     #[schemars(range(min = 1))]
     pub first_byte_ms: u64,
     /// From sending a JSON request to its whole answer. Default 600,000, as the official SDKs wait.
@@ -128,11 +130,12 @@ impl Default for Breaker {
     }
 }
 
-/// Going on with a stream that was cut. Not there yet in this version, which says so at start.
+/// Going on with a stream that was cut, ended early or fell silent: another deployment among those allowed goes on where it
+/// stopped, within the same deadline, cost ceiling and retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rescue {
-    /// Default on: half an answer helps nobody.
+    /// Default on: half an answer helps nobody. `false`: such a stream ends with the dialect's error event.
     pub enabled: bool,
 }
 
@@ -142,13 +145,16 @@ impl Default for Rescue {
     }
 }
 
-/// Asking a second deployment before the first has failed. Not available in this version.
+/// Asking a second deployment before the first has failed: when it has shown nothing after the time in which 19 of 20 of its
+/// answers begin (streams) or are whole (JSON). The first to answer wins, the other is stopped and paid. Never where a
+/// breaker, silence or a limit speaks against it, and nothing of it is taken from `retries`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Hedging {
     /// Default off: it is paid for twice.
     pub enabled: bool,
-    /// Most it may add to the cost. Default 5.
+    /// Most it may add to what the requests of the last hour cost, in percent. Default 5: about one hedge per twenty requests,
+    /// which is what is later than the p95.
     #[schemars(range(min = 0.0, max = 100.0))]
     pub max_extra_cost_percent: f64,
 }

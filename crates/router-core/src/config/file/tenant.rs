@@ -1,11 +1,9 @@
-//! `keys`, `budgets`, `classifier` and `passthrough` as written.
-
-use std::collections::BTreeMap;
+//! `keys`, `budgets`, `webhooks`, `classifier` and `passthrough` as written.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::budget::Period;
+use crate::budget::{Period, WhenLow};
 use crate::config::Secret;
 use crate::money::Usd;
 
@@ -57,25 +55,87 @@ pub struct Key {
     pub expires: Option<String>,
 }
 
-/// A budget. Not available in this version.
+/// A budget. What counts on it never costs more than its limit in one period, at any concurrency.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
-    /// Its name.
+    /// Its name, as in metrics, errors and the ledger: another name is another budget, which begins at nothing spent.
     pub name: String,
-    /// What counts on it: `tag`, `key`, `owner`, `model` ... and the value.
+    /// What counts on it; all members given must match. Default everything.
     #[serde(default, rename = "match")]
-    pub matches: BTreeMap<String, String>,
-    /// Its limit.
+    pub matches: BudgetMatch,
+    /// Most that may be spent in one period, in USD.
+    #[schemars(range(min = 0.0))]
     pub limit_usd: Usd,
-    /// `day`, `week`, `month` ...
-    pub period: String,
-    /// Shares of the limit at which to say so.
+    /// How long it lasts, by the UTC calendar. Default a month, as bills have it.
     #[serde(default)]
+    pub period: Period,
+    /// Shares of the limit at which to say so, in the log and to `webhooks`, once per period. Default none.
+    #[serde(default)]
+    #[schemars(inner(range(min = 0.0, max = 1.0)))]
     pub alert_at: Vec<f64>,
-    /// What happens when it is nearly spent: `clamp` ...
+    /// What happens when it is nearly spent. Default `clamp`: a short answer is worth more than none.
     #[serde(default)]
-    pub when_low: Option<String>,
+    pub when_low: WhenLow,
+}
+
+/// What counts on a budget.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BudgetMatch {
+    /// The client key's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The client key's owner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// A tag bound to the client key; tags that a client claims in a request do not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// The model asked for, as `models` or a deployment names it, or `auto`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The provider called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// The deployment called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<String>,
+}
+
+/// An address of yours that is told what happens to budgets: a POST with a JSON body, tried again for a while when it
+/// does not answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Where; `http` or `https`. It is kept like a secret, because such addresses often hold one.
+    pub url: Secret,
+    /// What it is told. Default everything.
+    #[serde(default)]
+    pub events: Vec<WebhookEvent>,
+}
+
+/// What a webhook can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WebhookEvent {
+    /// A share of a budget's `alert_at` is spent; once per period.
+    BudgetAlert,
+    /// A request was refused because a budget is spent; once per period.
+    BudgetExceeded,
+}
+
+impl WebhookEvent {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::BudgetAlert, Self::BudgetExceeded];
+
+    /// Its public name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BudgetAlert => "budget_alert",
+            Self::BudgetExceeded => "budget_exceeded",
+        }
+    }
 }
 
 /// How requests are classified.

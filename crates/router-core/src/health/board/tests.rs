@@ -46,7 +46,7 @@ fn an_attempt_leaves_nothing_behind() {
         health.end(at(100), permit, &ending(outcome));
         let view = health.view(at(100), SEED);
         let opens = matches!(outcome, Outcome::Failure(k) if k.policy().health == HealthEffect::Open);
-        assert_eq!((view.in_flight, view.mean_first_byte_ms), (0, 40), "{outcome:?}");
+        assert_eq!((view.in_flight, view.ewma_first_byte_ms), (0, 39), "{outcome:?}");
         assert_eq!(view.state == DeploymentState::Open, opens, "{outcome:?}");
         assert_eq!(view.proven, outcome == Outcome::Success, "{outcome:?}");
         assert_eq!(view.mean_total_ms, if outcome == Outcome::Success { 100 } else { 0 });
@@ -69,6 +69,7 @@ fn proven_lasts_five_seconds_or_until_a_failure() {
         (failed(FailureKind::Overloaded), false),
         (failed(FailureKind::RateLimited), false),
         (failed(FailureKind::BadRequest), true),
+        (failed(FailureKind::Inexpressible), true),
         (Outcome::Cancelled, true),
     ] {
         let mut health = health(Limits::default());

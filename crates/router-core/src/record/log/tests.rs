@@ -73,8 +73,11 @@ fn compiled() -> Compiled {
                 max_cooldown: second,
                 ramp_step: second,
             },
+            rescue: true,
+            hedging: None,
         },
         keys: Vec::new(),
+        budgets: Vec::new(),
     }
 }
 
@@ -116,7 +119,11 @@ fn decision() -> Decision {
     Decision {
         rule: Some("short".into()),
         tier: Some("economy".into()),
-        plan: RoutePlan { ranked: vec![DeploymentIdx(1)], deferred: vec![DeploymentIdx(0)] },
+        plan: RoutePlan {
+            ranked: vec![DeploymentIdx(1)],
+            deferred: vec![DeploymentIdx(0)],
+            ..RoutePlan::default()
+        },
         verdicts: vec![
             verdict(0, VerdictKind::Deferred, Some(Reason::BreakerOpen)),
             verdict(1, VerdictKind::Ranked, None),

@@ -32,6 +32,11 @@ impl ChatEncoder {
         Self { head: line, open, include_usage: meta.include_usage, started: false }
     }
 
+    /// For the rest of an answer: its first chunk, which names the role, was seen.
+    pub(super) fn resumed(meta: &ReplyMeta) -> Self {
+        Self { started: true, ..Self::new(meta) }
+    }
+
     fn start(&mut self, out: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.started, true) {
             self.chunk(out, |out| {

@@ -9,7 +9,7 @@ pub(crate) mod stream;
 mod wire;
 
 use bytes::Bytes;
-use router_core::chat::{Answer, Conversation, DialectId, Envelope};
+use router_core::chat::{Answer, Conversation, DialectId, Envelope, Shown};
 use router_core::money::Usd;
 
 use super::{
@@ -80,6 +80,10 @@ impl Client for OpenaiChat {
 
     fn encoder(&self, meta: ReplyMeta) -> Box<dyn Encoder> {
         Box::new(encode::ChatEncoder::new(&meta))
+    }
+
+    fn resumed(&self, meta: ReplyMeta, _shown: &Shown) -> Box<dyn Encoder> {
+        Box::new(encode::ChatEncoder::resumed(&meta))
     }
 
     fn error(&self, error: &ClientError<'_>) -> Vec<u8> {

@@ -18,6 +18,19 @@ pub(crate) struct Changes<'a> {
     pub cap: Option<u64>,
     /// What the provider takes.
     pub quirks: Quirks,
+    /// An answer that broke off is gone on from.
+    pub tail: Option<&'a Tail>,
+}
+
+/// What makes of a request the one for the rest of its answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Tail {
+    /// Messages to append, JSON separated by commas.
+    pub messages: String,
+    /// Members to add.
+    pub members: &'static [(&'static str, bool)],
+    /// `response_format` is cut: the rest of a JSON value is none.
+    pub without_format: bool,
 }
 
 /// A range of the client's body and what stands there instead.
@@ -36,12 +49,42 @@ pub(crate) fn body(envelope: &Envelope, changes: &Changes<'_>) -> Pieces {
     }
     output_limit(envelope, changes, &mut edits, &mut cuts, &mut insert);
     stream_options(envelope, changes.quirks, &mut edits, &mut cuts, &mut insert);
+    if let Some(tail) = changes.tail {
+        go_on(&envelope.body, tail, &mut edits, &mut cuts);
+        tail.members.iter().for_each(|(name, value)| insert.push_str(&format!("\"{name}\":{value},")));
+    }
     edits.extend(with_commas(&envelope.body, cuts).into_iter().map(|span| (span, String::new())));
     if !insert.is_empty() {
         edits.push((envelope.insert_at..envelope.insert_at, insert));
     }
     edits.sort_unstable_by_key(|(span, _)| (span.start, span.end));
     apply(&envelope.body, edits)
+}
+
+/// The messages at the end of the client's own, and the form of the answer cut.
+fn go_on(body: &[u8], tail: &Tail, edits: &mut SmallVec<[Edit; 6]>, cuts: &mut SmallVec<[Span; 4]>) {
+    if let Some(messages) = find_member(body, |key, _| key == "messages") {
+        let end = messages.end.saturating_sub(1);
+        let before = body.get(messages.start..end).unwrap_or_default().trim_ascii_end();
+        let comma = if before.ends_with(b"[") { "" } else { "," };
+        edits.push((end..end, format!("{comma}{}", tail.messages)));
+    }
+    if tail.without_format {
+        cuts.extend(find_member(body, |key, _| key == "response_format"));
+    }
+}
+
+/// The value of a member of the top level, as it is written.
+pub(crate) fn member<'a>(body: &'a [u8], name: &str) -> Option<&'a str> {
+    let mut at = None;
+    find_member(body, |key, value| {
+        let found = key == name;
+        if found {
+            at = Some(value.clone());
+        }
+        found
+    })?;
+    std::str::from_utf8(body.get(at?)?).ok()
 }
 
 fn apply(body: &Bytes, edits: SmallVec<[Edit; 6]>) -> Pieces {
@@ -154,7 +197,7 @@ fn null_member(body: &[u8], name: &str) -> Option<Span> {
     find_member(body, |key, at| key == name && body.get(at.clone()) == Some(b"null"))
 }
 
-fn find_member(body: &[u8], wanted: impl Fn(&str, &Span) -> bool) -> Option<Span> {
+fn find_member(body: &[u8], mut wanted: impl FnMut(&str, &Span) -> bool) -> Option<Span> {
     let mut cursor = Cursor::new(body, usize::MAX);
     cursor.kind().ok()?;
     cursor.enter().ok()?;

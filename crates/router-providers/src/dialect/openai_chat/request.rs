@@ -1,5 +1,6 @@
 //! Requests in full: chat completions JSON to core's conversation and back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use router_core::chat::{Conversation, Envelope, Message, Part, ResponseFormat, Role, Tool, ToolChoice};
@@ -240,6 +241,8 @@ struct OutBody<'a> {
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<Value>,
+    #[serde(flatten)]
+    more: BTreeMap<&'static str, bool>,
 }
 
 #[derive(Serialize)]
@@ -279,6 +282,12 @@ pub(super) fn write(conversation: &Conversation, to: &WriteFor<'_>) -> Outgoing 
     let mut messages: Vec<Value> =
         conversation.system.iter().map(|text| json!({ "role": "system", "content": text })).collect();
     conversation.messages.iter().for_each(|message| push_message(message, &mut messages));
+    let own = conversation.messages.last().is_some_and(|last| last.role == Role::Assistant);
+    let prefill = to.prefill.filter(|_| own);
+    if let (Some(last), Some(mark)) = (messages.last_mut(), prefill.map(|p| p.mark).filter(|m| !m.is_empty()))
+    {
+        last[mark] = json!(true);
+    }
     let tools = conversation.tools.iter().map(|tool| OutTool {
         kind: "function",
         function: OutDefinition {
@@ -316,6 +325,7 @@ pub(super) fn write(conversation: &Conversation, to: &WriteFor<'_>) -> Outgoing 
         user: conversation.user.as_deref(),
         stream: conversation.stream,
         stream_options: conversation.stream.then(|| json!({ "include_usage": true })),
+        more: prefill.map(|prefill| prefill.members.iter().copied().collect()).unwrap_or_default(),
     };
     // Plain data with valid raw values: writing it into memory cannot fail.
     let bytes = serde_json::to_vec(&body).unwrap_or_default();

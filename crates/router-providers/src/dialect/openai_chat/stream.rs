@@ -4,24 +4,35 @@ use router_core::attempt::FailureKind;
 use router_core::chat::{Delta, FinishReason, Shown, Usage};
 use router_core::failover::Seen;
 use router_core::money::Usd;
+use router_core::price::ServiceTier;
 use serde::Deserialize;
 
-use super::response::{bad_reply, costed, fault_of_finish, not_json, span_in, usage_object, without_choices};
+use super::response::{
+    bad_reply, costed, fault_of_finish, head, not_json, span_in, usage_object, without_choices,
+};
 use super::wire::{Choice, Content, Head, Message, Reply, Str, WireUsage, finish};
-use crate::dialect::{Decoder, ReplyFault};
+use crate::dialect::{Decoder, ReplyFault, ReplyMeta};
 use crate::error;
-use crate::json::quoted;
 use crate::sse::Event;
 
 /// What to do with an event that passes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Forward it. What became visible by it, if anything, and about how many tokens.
-    Forward(Option<Seen>, u64),
+    /// Forward it. What became visible by it, if anything, and its bytes of text and of calls.
+    Forward(Option<Seen>, Written),
     /// Keep it from the client, now or for good.
     Keep,
     /// The answer is whole.
     Done,
+}
+
+/// Bytes that a model has written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Of text, refusals and reasoning.
+    pub text: u64,
+    /// Of tool calls: names, ids and arguments.
+    pub calls: u64,
 }
 
 /// Reads the events of a stream that passes through, unchanged.
@@ -41,8 +52,10 @@ pub(crate) struct PassReader {
     choices: u32,
     /// `[DONE]` came.
     done: bool,
-    /// Id, model and creation time of the first chunk, as JSON.
-    head: Option<String>,
+    /// Id, model and creation time of the first chunk.
+    head: Option<ReplyMeta>,
+    /// They are of a chunk with a choice in it. Azure opens a stream with one that has none, nor an id.
+    headed: bool,
     /// The usage event, held until the cost is known.
     usage_event: Option<Event>,
 }
@@ -58,7 +71,7 @@ impl PassReader {
 
     /// Reads one event; text shown by it is appended to `shown`.
     pub(crate) fn event(&mut self, event: &Event, shown: &mut Shown) -> Result<Step, ReplyFault> {
-        let Some(data) = event.data() else { return Ok(Step::Forward(None, 0)) };
+        let Some(data) = event.data() else { return Ok(Step::Forward(None, Written::default())) };
         if data.trim_ascii() == b"[DONE]" {
             self.done = true;
             return Ok(Step::Done);
@@ -67,8 +80,10 @@ impl PassReader {
         if reply.error.is_some_and(|raw| raw.get() != "null") {
             return Err(error::read(200, data));
         }
-        if self.head.is_none() {
+        let with_choice = reply.choices.as_ref().is_some_and(|choices| choices.first.is_some());
+        if self.head.is_none() || (with_choice && !self.headed) {
             self.head = Some(head_of(data));
+            self.headed = with_choice;
         }
         if let Some(raw) = reply.usage {
             self.note_usage(raw.get());
@@ -81,14 +96,16 @@ impl PassReader {
         if choices.first.is_none() && reply.usage.is_some() {
             return Ok(self.hold(event));
         }
-        let (mut seen, mut bytes) = (None, 0);
+        let (mut seen, mut written) = (None, Written::default());
         for choice in choices.iter() {
-            if let Some(message) = &choice.message {
-                bytes += show(message, shown, &mut seen);
-            }
+            // First: of an event that is a fault, the client sees nothing.
             self.note_finish(choice)?;
+            if let Some(message) = &choice.message {
+                written.text += show(message, shown, &mut seen);
+                written.calls += message.call_bytes() as u64;
+            }
         }
-        Ok(Step::Forward(seen, bytes.div_ceil(4)))
+        Ok(Step::Forward(seen, written))
     }
 
     fn hold(&mut self, event: &Event) -> Step {
@@ -120,6 +137,29 @@ impl PassReader {
         self.done || self.finished >= self.choices.max(1)
     }
 
+    /// What the chunks say of the answer they belong to.
+    pub(crate) fn head(&self) -> ReplyMeta {
+        self.head.clone().unwrap_or_else(|| head_of(b"{}"))
+    }
+
+    /// Ends every choice that has not ended, for want of money: the chunk that says so, and these tokens for the end.
+    pub(crate) fn cut_short(&mut self, usage: Usage) -> Vec<u8> {
+        let mut out = Vec::new();
+        let all = self.choices.max(1);
+        // Which of several has ended is not known; a second reason for one that has is the smaller harm.
+        let ended = if all == 1 { self.finished.min(1) } else { 0 };
+        for index in ended..all {
+            out.extend_from_slice(b"data: ");
+            out.extend_from_slice(&head(&self.head(), "chat.completion.chunk"));
+            let rest = format!(
+                "\"choices\":[{{\"index\":{index},\"delta\":{{}},\"finish_reason\":\"length\"}}]}}\n\n"
+            );
+            out.extend_from_slice(rest.as_bytes());
+        }
+        (self.usage, self.usage_event, self.finish) = (Some(usage), None, Some(FinishReason::Length));
+        out
+    }
+
     /// The end as the client gets it: its usage event, if it asked for one, and the terminal event.
     pub(crate) fn end(&self, include_usage: bool, cost: Option<Usd>) -> Vec<u8> {
         let mut out = Vec::new();
@@ -128,8 +168,8 @@ impl PassReader {
                 (Some(event), _) => push_costed(event, cost, &mut out),
                 (None, Some(usage)) => {
                     // The provider reports usage inside its last chunk; OpenAI's clients expect a chunk of its own.
-                    out.extend_from_slice(b"data: {");
-                    out.extend_from_slice(self.head.as_deref().unwrap_or_default().as_bytes());
+                    out.extend_from_slice(b"data: ");
+                    out.extend_from_slice(&head(&self.head(), "chat.completion.chunk"));
                     out.extend_from_slice(br#""choices":[],"usage":"#);
                     out.extend_from_slice(&usage_object(usage, cost));
                     out.extend_from_slice(b"}\n\n");
@@ -163,20 +203,17 @@ fn show(delta: &Message<'_>, shown: &mut Shown, seen: &mut Option<Seen>) -> u64 
         note(Seen::Reasoning);
     }
     if delta.media() {
+        shown.media = true;
         note(Seen::Text);
     }
     (text.len() + refusal.len() + reasoning.len()) as u64
 }
 
-fn head_of(data: &[u8]) -> String {
+fn head_of(data: &[u8]) -> ReplyMeta {
     let head: Head<'_> = serde_json::from_slice(data).unwrap_or_default();
-    let of = |text: Option<Str<'_>>| quoted(text.as_ref().map_or("", |text| &text.0));
-    format!(
-        r#""id":{},"object":"chat.completion.chunk","created":{},"model":{},"#,
-        of(head.id),
-        head.created.unwrap_or(0),
-        of(head.model)
-    )
+    let of = |text: Option<Str<'_>>| text.map_or_else(String::new, |text| text.0.into_owned());
+    let (id, model, created) = (of(head.id), of(head.model), head.created.unwrap_or(0));
+    ReplyMeta { id, model, created, include_usage: false }
 }
 
 /// The provider's own usage event, with the cost in it when there is one.
@@ -256,6 +293,8 @@ pub(super) struct ChatDecoder {
     calls: Vec<u32>,
     finished: bool,
     done: bool,
+    provider_cost: Option<Usd>,
+    service_tier: Option<String>,
 }
 
 impl Decoder for ChatDecoder {
@@ -287,7 +326,12 @@ impl Decoder for ChatDecoder {
                 out.push(Delta::Finish(finish(&reason)));
             }
         }
-        out.extend(chunk.usage.map(|usage| Delta::Usage(usage.to_core())));
+        if let Some(usage) = chunk.usage {
+            self.provider_cost = usage.cost().or(self.provider_cost);
+            self.service_tier =
+                outline.service_tier.map(|tier| tier.0.into_owned()).or(self.service_tier.take());
+            out.push(Delta::Usage(usage.to_core()));
+        }
         Ok(())
     }
 
@@ -300,6 +344,14 @@ impl Decoder for ChatDecoder {
             return Ok(());
         }
         Err(truncated())
+    }
+
+    fn service_tier(&self) -> ServiceTier {
+        self.service_tier.as_deref().map(ServiceTier::named).unwrap_or_default()
+    }
+
+    fn provider_cost(&self) -> Option<Usd> {
+        self.provider_cost
     }
 }
 

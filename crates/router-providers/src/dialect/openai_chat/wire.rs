@@ -80,9 +80,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
     }
 }
 
-/// Whether an array or object has anything in it, or a string any characters; null has nothing.
+/// Whether an array or object has anything in it, or a string any characters, and the bytes of the strings in it; null
+/// has nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Filled(pub bool);
+pub(super) struct Filled(pub bool, pub usize);
 
 impl<'de> Deserialize<'de> for Filled {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -93,36 +94,36 @@ impl<'de> Deserialize<'de> for Filled {
                 f.write_str("any value")
             }
             fn visit_unit<E>(self) -> Result<Filled, E> {
-                Ok(Filled(false))
+                Ok(Filled(false, 0))
             }
             fn visit_bool<E>(self, value: bool) -> Result<Filled, E> {
-                Ok(Filled(value))
+                Ok(Filled(value, 0))
             }
             fn visit_u64<E>(self, _: u64) -> Result<Filled, E> {
-                Ok(Filled(true))
+                Ok(Filled(true, 0))
             }
             fn visit_i64<E>(self, _: i64) -> Result<Filled, E> {
-                Ok(Filled(true))
+                Ok(Filled(true, 0))
             }
             fn visit_f64<E>(self, _: f64) -> Result<Filled, E> {
-                Ok(Filled(true))
+                Ok(Filled(true, 0))
             }
             fn visit_str<E>(self, text: &str) -> Result<Filled, E> {
-                Ok(Filled(!text.is_empty()))
+                Ok(Filled(!text.is_empty(), text.len()))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Filled, A::Error> {
-                let mut filled = false;
-                while seq.next_element::<IgnoredAny>()?.is_some() {
-                    filled = true;
+                let mut all = Filled::default();
+                while let Some(Filled(_, bytes)) = seq.next_element()? {
+                    all = Filled(true, all.1 + bytes);
                 }
-                Ok(Filled(filled))
+                Ok(all)
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Filled, A::Error> {
-                let mut filled = false;
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
-                    filled = true;
+                let mut all = Filled::default();
+                while let Some((IgnoredAny, Filled(_, bytes))) = map.next_entry()? {
+                    all = Filled(true, all.1 + bytes);
                 }
-                Ok(Filled(filled))
+                Ok(all)
             }
         }
         deserializer.deserialize_any(Read)
@@ -169,6 +170,11 @@ impl Message<'_> {
 
     pub(super) fn calls(&self) -> bool {
         [self.tool_calls, self.function_call].into_iter().flatten().any(|filled| filled.0)
+    }
+
+    /// Bytes of everything that is written of calls: their names, ids and arguments.
+    pub(super) fn call_bytes(&self) -> usize {
+        [self.tool_calls, self.function_call].into_iter().flatten().map(|filled| filled.1).sum()
     }
 
     pub(super) fn media(&self) -> bool {

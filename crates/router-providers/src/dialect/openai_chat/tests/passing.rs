@@ -3,16 +3,18 @@
 use proptest::prelude::*;
 use router_core::chat::{FinishReason, Usage};
 
-use super::super::passthrough::{Changes, body};
+use super::super::passthrough::{Changes, Tail, body};
 use super::super::response::{read_whole, with_cost};
 use super::*;
 use crate::provider::{MaxTokensName, Quirks};
 
-const MISTRAL_LIKE: Quirks = Quirks { max_tokens: MaxTokensName::MaxTokens, stream_options: false };
-const OPENAI_LIKE: Quirks = Quirks { max_tokens: MaxTokensName::MaxCompletionTokens, stream_options: true };
+const MISTRAL_LIKE: Quirks =
+    Quirks { max_tokens: MaxTokensName::MaxTokens, stream_options: false, prefill: None };
+const OPENAI_LIKE: Quirks =
+    Quirks { max_tokens: MaxTokensName::MaxCompletionTokens, stream_options: true, prefill: None };
 
 fn passed(request: &str, cap: Option<u64>, quirks: Quirks) -> String {
-    let pieces = body(&scanned(request), &Changes { model: "up", cap, quirks });
+    let pieces = body(&scanned(request), &Changes { model: "up", cap, quirks, tail: None });
     String::from_utf8(pieces.concat()).unwrap()
 }
 
@@ -120,7 +122,7 @@ fn edits() {
 #[test]
 fn the_body_is_sliced_not_copied() {
     let envelope = scanned(&format!(r#"{{"model":"m",{MESSAGES},"router":{{}}}}"#));
-    let pieces = body(&envelope, &Changes { model: "up", cap: None, quirks: Quirks::COMPATIBLE });
+    let pieces = body(&envelope, &Changes { model: "up", cap: None, quirks: Quirks::COMPATIBLE, tail: None });
     assert_eq!(pieces[0].as_ptr(), envelope.body.as_ptr());
     assert_eq!(pieces[2].as_ptr(), envelope.body[envelope.model_span.end..].as_ptr());
 }
@@ -137,12 +139,13 @@ proptest! {
 
     #[test]
     fn whatever_is_cut_it_stays_json(
-        order in Just(vec!["router", "max_tokens", "max_completion_tokens", "stream_options", "model", "messages", "stream"]).prop_shuffle(),
-        present in any::<u8>(), cap in prop::option::of(1_u64..20), space in "[ \n]?", quirk in any::<(bool, bool)>(),
+        order in Just(vec!["router", "max_tokens", "max_completion_tokens", "stream_options", "response_format", "model", "messages", "stream"]).prop_shuffle(),
+        present in any::<u16>(), going_on in any::<bool>(), cap in prop::option::of(1_u64..20), space in "[ \n]?", quirk in any::<(bool, bool)>(),
     ) {
         let quirks = Quirks {
             max_tokens: if quirk.0 { MaxTokensName::MaxTokens } else { MaxTokensName::MaxCompletionTokens },
             stream_options: quirk.1,
+            prefill: None,
         };
         let members: Vec<String> = order.iter().enumerate().filter_map(|(at, name)| {
             let value = match *name {
@@ -151,16 +154,29 @@ proptest! {
                 "max_completion_tokens" => "null",
                 "stream_options" => r#"{"include_usage":false}"#,
                 "model" => "\"m\"",
-                "messages" => r#"[{"role":"user","content":"h,i"}]"#,
+                "messages" => r#"[{"role":"user","content":"h,i"} ]"#,
+                "response_format" => r#"{"type":"json_object"}"#,
                 _ => "true",
             };
             let must = matches!(*name, "model" | "messages");
             (must || present & (1 << at) != 0).then(|| format!("\"{name}\"{space}:{value}{space}"))
         }).collect();
         let request = format!("{{{space}{}}}", members.join(&format!(",{space}")));
-        let seen = passed(&request, cap, quirks);
+        let tail = Tail {
+            messages: r#"{"role":"assistant","content":"]}"}"#.to_owned(),
+            members: &[("add_generation_prompt", false)],
+            without_format: true,
+        };
+        let tail = going_on.then_some(&tail);
+        let pieces = body(&scanned(&request), &Changes { model: "up", cap, quirks, tail });
+        let seen = String::from_utf8(pieces.concat()).unwrap();
         let value: serde_json::Value = serde_json::from_str(&seen).map_err(|e| TestCaseError::fail(format!("{e}: {seen}")))?;
         prop_assert_eq!(&value["model"], "up");
+        let messages = value["messages"].as_array().unwrap();
+        prop_assert_eq!(messages.len(), 1 + usize::from(going_on));
+        prop_assert!(!going_on || messages[1]["content"] == "]}", "{}", seen);
+        prop_assert_eq!(value.get("add_generation_prompt").is_some(), going_on);
+        prop_assert!(!going_on || value.get("response_format").is_none());
         prop_assert!(value.get("router").is_none());
         if let Some(cap) = cap {
             let name = if quirk.0 { "max_tokens" } else { "max_completion_tokens" };

@@ -136,6 +136,7 @@ fn a_request_keeps_its_meaning_through_core() {
         max_tokens: Some(50),
         max_output_tokens: None,
         capabilities: Capabilities::all(),
+        prefill: None,
     };
     let outgoing = OpenaiChat.request(&conversation, &to).unwrap();
     assert_eq!(outgoing.path, "/chat/completions");
@@ -168,6 +169,7 @@ fn what_cannot_be_translated_is_said() {
         max_tokens: None,
         max_output_tokens: None,
         capabilities: Capabilities::all(),
+        prefill: None,
     };
     assert_eq!(OpenaiChat.request(&conversation, &to).unwrap_err().what, "/store");
 }

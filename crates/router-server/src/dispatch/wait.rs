@@ -1,0 +1,121 @@
+//! Waiting, for whatever comes first: the client leaves or has room again, an attempt moves, the time asked for, the
+//! server's end.
+
+use std::pin::pin;
+
+use bytes::Bytes;
+use router_core::failover::{AttemptNo, Event, Seen};
+use router_providers::exchange::Item;
+use smallvec::smallvec;
+
+use super::answer::Gone;
+use super::attempt::{Live, Step};
+use super::money::granted;
+use super::run::{Events, Run};
+use super::spent::Spent;
+
+impl Run<'_> {
+    /// Waits for the client to leave, an attempt to move, or the time asked for. A committed stream is forwarded here
+    /// without asking the machine about every chunk; while a slow client has no room, no more of it is read, but time and
+    /// the client are still watched.
+    pub(super) async fn wait(&mut self) -> Events {
+        let shared = &self.worker.shared;
+        let mut abort = shared.abort.clone();
+        // Both are set once, not for every chunk.
+        let mut aborted = pin!(abort.wait_for(|abort| *abort));
+        let mut timer = pin!(at(self.wake.map(|at| shared.clock.instant(at))));
+        loop {
+            let room = !self.answer.is_full();
+            let (attempt, step) = tokio::select! {
+                biased;
+                // Before the attempt: a deadline that comes with its time limit is not the deployment's failure.
+                () = timer.as_mut() => {
+                    self.wake = None;
+                    return smallvec![Event::Timer];
+                }
+                moved = next(&mut self.live), if room => moved,
+                // Nothing of two that race was shown, so neither is ever ready for long.
+                moved = next(&mut self.rival), if self.rival.is_some() => moved,
+                money = granted(self.admission.as_mut().and_then(|a| a.waits.as_deref_mut())) => {
+                    return smallvec![self.waited(money)];
+                }
+                moved = self.answer.moved() => match moved {
+                    Ok(()) => continue,
+                    Err(Gone) => return smallvec![Event::ClientGone],
+                },
+                _ = aborted.as_mut() => {
+                    self.aborted = true;
+                    return smallvec![Event::ClientGone];
+                }
+            };
+            match step {
+                Step::Item(item) if self.committed == Some(attempt) => {
+                    let (bytes, ended) = self.metered(attempt, &item);
+                    if self.answer.send(bytes).is_err() {
+                        return smallvec![Event::ClientGone];
+                    }
+                    if ended {
+                        return smallvec![Event::Ended(attempt)];
+                    }
+                }
+                Step::Item(mut item) => {
+                    self.books.first_byte(attempt);
+                    let (bytes, ended) = self.metered(attempt, &item);
+                    item.bytes = bytes;
+                    let seen = item.seen;
+                    // Without anything visible, bytes come only with the end of a stream that is whole without it.
+                    if let Some(live) = self.find(attempt).filter(|_| !item.bytes.is_empty()) {
+                        live.held = Some(item);
+                    }
+                    if ended {
+                        let seen = seen.unwrap_or(Seen::Text);
+                        return smallvec![Event::Visible(attempt, seen), Event::Ended(attempt)];
+                    }
+                    if let Some(seen) = seen {
+                        return smallvec![Event::Visible(attempt, seen)];
+                    }
+                }
+                Step::Done => return smallvec![Event::Ended(attempt)],
+                Step::Whole(reply) => {
+                    self.books.first_byte(attempt);
+                    self.whole = Some(reply);
+                    return smallvec![Event::Visible(attempt, Seen::Text), Event::Ended(attempt)];
+                }
+                Step::Failed(fault) => return smallvec![self.failed(attempt, fault)],
+            }
+        }
+    }
+
+    /// What of an item is for the client, and whether the answer ends with it, because there is no money for more.
+    fn metered(&mut self, attempt: AttemptNo, item: &Item) -> (Bytes, bool) {
+        if self.books.metered(attempt, item.written_bytes) {
+            return (item.bytes.clone(), false);
+        }
+        let Some(live) = self.find(attempt) else { return (item.bytes.clone(), false) };
+        let spent = Spent::so_far(live);
+        let usage = self.books.so_far(attempt, spent).usage;
+        let Some(live) = self.find(attempt) else { return (item.bytes.clone(), false) };
+        let end = live.cut_short(usage);
+        tracing::info!(request = %self.asked.arrival.id, cut = "budget", "an answer was ended because the money was");
+        self.worker.shared.metrics.cut_short();
+        ([&item.bytes[..], &end].concat().into(), true)
+    }
+
+    fn find(&mut self, attempt: AttemptNo) -> Option<&mut Live> {
+        [&mut self.live, &mut self.rival].into_iter().flatten().find(|live| live.attempt == attempt)
+    }
+}
+
+async fn next(live: &mut Option<Live>) -> (AttemptNo, Step) {
+    match live {
+        Some(live) => (live.attempt, live.step().await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn at(instant: Option<tokio::time::Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}

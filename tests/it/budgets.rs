@@ -1,0 +1,342 @@
+//! Budgets: never exceeded at any concurrency, through crashes and clients that leave, and nearly all of their money can be
+//! spent.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use router_tests::client::{Request, data};
+use router_tests::eventually;
+use router_tests::ledger::{self, Rows};
+use router_tests::plan::{self, Place};
+use router_tests::prices::{Price, nanousd, usd};
+use router_tests::server::{self, Process, Server, merged};
+use router_tests::upstream::{Ending, Wire};
+use serde_json::{Value, json};
+
+const KEY: &str = "sk-budget-0123456789abcdef";
+const PRICE: Price = Price { input: 3_000_000, cached: 300_000, output: 10_000_000 };
+
+/// One dollar, in nano-USD.
+const DOLLAR: i128 = 1_000_000_000;
+
+/// Stack of a client's thread: a thousand of them fit anywhere.
+const STACK_BYTES: usize = 256 * 1024;
+
+fn place(words: u32) -> Place {
+    Place::new("a", "economy", Wire::OpenaiChat, PRICE).with(|script| {
+        script.words = words;
+        script.latency = Duration::from_millis(2);
+    })
+}
+
+fn config(places: &[Place], key: &Value) -> Value {
+    let key = merged(json!({ "name": "k", "secret": KEY, "tags": ["labs"], "owner": "eve" }), key.clone());
+    merged(plan::config(places), json!({ "selection": { "default_tier": "economy" }, "keys": [key] }))
+}
+
+fn one_dollar(places: &[Place]) -> Value {
+    config(places, &json!({ "budget_usd": "1.00", "period": "total" }))
+}
+
+/// A question, with members of its own.
+fn ask(members: Value) -> Request {
+    let body = json!({ "model": "auto", "messages": [{ "role": "user", "content": "go on" }] });
+    Request::chat(&merged(body, members)).with("authorization", &format!("Bearer {KEY}"))
+}
+
+/// How a client asks; it goes on until the money is spent.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Json,
+    Capped,
+    Stream,
+    Leaves,
+}
+
+/// What came of one request: whether the budget is spent for good.
+fn asked(kind: Kind, address: SocketAddr, cut: &AtomicUsize) -> Option<bool> {
+    let request = match kind {
+        Kind::Json => ask(json!({})),
+        Kind::Capped => ask(json!({ "max_tokens": 300 })),
+        Kind::Stream => ask(json!({ "stream": true, "stream_options": { "include_usage": true } })),
+        Kind::Leaves => ask(json!({ "stream": true })),
+    };
+    let mut reply = request.open(address).ok()?;
+    if reply.status == 402 {
+        // Held for others: later there may be some.
+        return Some(reply.header("retry-after").is_empty());
+    }
+    assert_eq!(reply.status, 200, "{kind:?}");
+    if matches!(kind, Kind::Leaves) {
+        let _ = reply.event();
+        return Some(false);
+    }
+    let mut all = Vec::new();
+    loop {
+        match reply.piece() {
+            Ok(Some(piece)) => all.extend(piece),
+            Ok(None) => break,
+            // Killed.
+            Err(_) => return None,
+        }
+    }
+    let text = String::from_utf8_lossy(&all);
+    if matches!(kind, Kind::Stream) {
+        assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+        assert!(text.contains(r#""finish_reason":"#) && text.contains(r#""total_tokens":"#), "{text}");
+        if text.contains(r#""finish_reason":"length""#) {
+            assert!(text.contains(": x-router-cut: budget\n"), "{text}");
+            cut.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    Some(false)
+}
+
+/// So many clients ask, each again and again until there is no money; how many streams were cut for want of it.
+fn spend(clients: usize, addresses: &[SocketAddr]) -> usize {
+    let cut = AtomicUsize::new(0);
+    let client = |number: usize| {
+        let kind = [Kind::Json, Kind::Capped, Kind::Stream, Kind::Leaves][number % 4];
+        while asked(kind, addresses[number / 4 % addresses.len()], &cut) == Some(false) {}
+    };
+    std::thread::scope(|scope| {
+        for number in 0..clients {
+            let client = &client;
+            let work = move || client(number);
+            std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work).unwrap();
+        }
+    });
+    cut.into_inner()
+}
+
+fn assert_spent(rows: &Rows, limit: i128) {
+    let spent = rows.cost_nanousd();
+    println!("{} of {} USD spent by {} attempts", usd(spent), usd(limit), rows.attempts.len());
+    assert!(spent <= limit, "{} of {}", usd(spent), usd(limit));
+    assert!(spent >= limit * 98 / 100, "starved: {} of {}", usd(spent), usd(limit));
+    for row in &rows.attempts {
+        assert!(row.cost_nanousd <= row.ceiling_nanousd, "{row:?}");
+    }
+}
+
+#[test]
+fn a_thousand_clients_spend_a_dollar_and_no_more() {
+    let places = [place(200)];
+    let directory = server::directory();
+    let path = directory.path().join("router.yaml");
+    std::fs::write(&path, merged(server::base(), one_dollar(&places)).to_string()).unwrap();
+    let process = Process::serve(&path);
+    let cut = spend(1_000, &[process.data()]);
+    process.stop();
+    println!("{cut} streams cut");
+    let rows = ledger::read(&directory.path().join("router.db"));
+    assert_spent(&rows, DOLLAR);
+    // Every call is booked, and nothing else.
+    let (by_call, calls) = (rows.by_call(), plan::calls(&places));
+    let booked = |call: &str| by_call.contains_key(&ledger::plain(call));
+    assert!(calls.iter().all(|(_, call)| booked(&call.id)));
+}
+
+/// A server of its own on the same ledger and spool.
+fn serve(directory: &Path) -> Process {
+    Process::serve(&directory.join("router.yaml"))
+}
+
+#[test]
+fn three_processes_share_a_dollar_and_one_of_them_is_killed() {
+    let places = [place(200)];
+    let directory = server::directory();
+    let path = directory.path();
+    std::fs::write(path.join("router.yaml"), merged(server::base(), one_dollar(&places)).to_string())
+        .unwrap();
+    let (one, two, three) = (serve(path), serve(path), serve(path));
+    let all = [one.data(), two.data(), three.data()];
+    std::thread::scope(|scope| {
+        let clients = scope.spawn(|| spend(120, &all));
+        eventually("there is load", || (places[0].upstream.count() >= 60).then_some(()));
+        three.kill();
+        clients.join().unwrap();
+    });
+    // Whoever starts next finds what the killed one had drawn and not spent.
+    let four = serve(path);
+    let four_at = [four.data()];
+    eventually("its money comes back and is spent", || {
+        spend(4, &four_at);
+        let usage = Request::get("/v1/router/usage").with("x-api-key", KEY).send(four.data()).json();
+        let left = nanousd(usage["budgets"][0]["left_usd"].as_str().unwrap());
+        (left < DOLLAR * 2 / 100).then_some(())
+    });
+    for process in [one, two, four] {
+        process.stop();
+    }
+    let rows = ledger::read(&path.join("router.db"));
+    assert_spent(&rows, DOLLAR);
+    assert!(rows.attempts.iter().all(|row| row.outcome.is_some()), "everything has ended");
+}
+
+#[test]
+fn what_a_dishonest_upstream_charges_too_much_is_reported_exactly() {
+    let places = [place(5_000)];
+    let server = Server::start(one_dollar(&places));
+    let mut answers = 0;
+    while ask(json!({ "max_tokens": 100 })).send(server.data()).status == 200 {
+        answers += 1;
+    }
+    // Five cents each, a tenth of a cent held.
+    assert_eq!(answers, 20);
+    let metrics = server.metrics();
+    let value = |name: &str| {
+        let line = metrics.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{metrics}"));
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    let (overruns, overrun) =
+        (value("router_budget_overruns_total"), value("router_budget_overrun_usd_total"));
+    let rows = server.stop().rows();
+    let excess: i128 =
+        rows.attempts.iter().map(|row| i128::from(row.cost_nanousd - row.ceiling_nanousd).max(0)).sum();
+    assert_eq!(overruns, 20.0);
+    assert_eq!((overrun * 1e9).round() as i128, excess);
+    let spent = rows.cost_nanousd();
+    assert!(spent <= DOLLAR + excess && spent > DOLLAR, "{}", usd(spent));
+}
+
+#[test]
+fn a_cap_is_set_and_said_and_what_cannot_be_paid_is_refused() {
+    let places = [place(10)];
+    let budgets = json!({ "budgets": [
+        { "name": "labs", "match": { "tag": "labs" }, "limit_usd": "0.02", "period": "day" },
+        { "name": "strict", "match": { "owner": "eve", "model": "a/m" }, "limit_usd": "0.05", "when_low": "refuse" },
+        { "name": "others", "match": { "tag": "others" }, "limit_usd": "0.000001" }
+    ] });
+    let server = Server::start(merged(config(&places, &json!({})), budgets));
+    // 8,192 tokens would cost 8 cents, of which there are two: an eighth is less than an answer may need.
+    let answer = ask(json!({})).send(server.data());
+    assert_eq!(
+        (answer.status, answer.header("x-router-clamped")),
+        (200, "max_tokens=1024"),
+        "{}",
+        answer.text()
+    );
+    let left = nanousd(answer.header("x-router-budget-left-usd"));
+    assert!((19_000_000..20_000_000).contains(&left), "{left}");
+    let sent = |at: usize| places[0].upstream.calls()[at].body.clone();
+    assert_eq!(sent(0)["max_completion_tokens"].as_u64().or(sent(0)["max_tokens"].as_u64()), Some(1_024));
+    // What a client claims counts for nothing.
+    let claimed = ask(json!({ "router": { "tags": ["others"] }, "max_tokens": 50 })).send(server.data());
+    assert_eq!((claimed.status, claimed.header("x-router-clamped")), (200, ""));
+    // A limit that never clamps: 8,192 tokens do not fit into five cents.
+    let whole = ask(json!({ "model": "a/m" })).send(server.data());
+    assert_eq!(whole.status, 402, "{}", whole.text());
+    let error = &whole.json()["error"];
+    assert_eq!(error["code"], "budget_exceeded");
+    let message = error["message"].as_str().unwrap();
+    assert!(
+        message.contains("\"strict\" (0.05 USD, month)") && message.contains("begins anew at"),
+        "{message}"
+    );
+    assert_eq!(ask(json!({ "model": "a/m", "max_tokens": 50 })).send(server.data()).status, 200);
+
+    let usage = Request::get("/v1/router/usage").with("x-api-key", KEY).send(server.data()).json();
+    let names: Vec<_> = usage["budgets"].as_array().unwrap().iter().map(|b| b["name"].clone()).collect();
+    assert_eq!(names, ["labs", "strict"], "{usage}");
+    let (labs, metrics) = (&usage["budgets"][0], server.metrics());
+    assert_eq!(
+        (&labs["period"], &labs["limit_usd"], &labs["held_usd"]),
+        (&json!("day"), &json!("0.02"), &json!("0"))
+    );
+    assert!(labs["resets_at"].as_str().unwrap().ends_with("T00:00:00.000000Z"), "{labs}");
+    assert!(metrics.contains(r#"router_budget_left_usd{budget="labs"} 0.01"#), "{metrics}");
+    let settled = nanousd(labs["settled_usd"].as_str().unwrap());
+    assert_eq!(settled + nanousd(labs["left_usd"].as_str().unwrap()), 20_000_000);
+    assert_eq!(settled, server.stop().rows().cost_nanousd());
+}
+
+#[test]
+fn a_stream_without_money_ends_cleanly_and_is_booked_as_far_as_it_came() {
+    let places = [place(4_000)];
+    let config = config(&places, &json!({ "budget_usd": "0.02", "period": "total" }));
+    let server = Server::start(config);
+    let answer =
+        ask(json!({ "stream": true, "stream_options": { "include_usage": true } })).send(server.data());
+    let events = answer.events();
+    assert_eq!(answer.status, 200);
+    let finish =
+        events.iter().filter_map(|e| data(e)?["choices"][0]["finish_reason"].as_str().map(str::to_owned));
+    assert_eq!(finish.collect::<Vec<_>>(), ["length"]);
+    let usage =
+        events.iter().filter_map(|e| data(e)).find(|d| d["usage"]["completion_tokens"].is_u64()).unwrap();
+    let left = server.stop();
+    let rows = left.rows();
+    assert_eq!(rows.attempts.len(), 1);
+    let row = &rows.attempts[0];
+    assert_eq!((row.outcome.as_deref(), row.estimated), (Some("success"), true));
+    assert_eq!(usage["usage"]["completion_tokens"].as_i64(), Some(row.output_tokens));
+    assert!(row.cost_nanousd <= row.ceiling_nanousd && row.ceiling_nanousd <= 20_000_000, "{row:?}");
+    assert!(plan::calls(&places).iter().all(|(_, call)| call.ending != Ending::Open));
+}
+
+/// A webhook's side: the bodies of the POSTs that come, each answered with this status.
+fn hook(statuses: &'static [&'static str]) -> (String, std::sync::Arc<Mutex<Vec<Value>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/budgets", listener.local_addr().unwrap());
+    let bodies = std::sync::Arc::new(Mutex::new(Vec::new()));
+    let into = std::sync::Arc::clone(&bodies);
+    std::thread::spawn(move || {
+        for (at, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut length = 0;
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                if line == "\r\n" {
+                    break;
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let status = statuses[at.min(statuses.len() - 1)];
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            stream.write_all(answer.as_bytes()).unwrap();
+            if status.starts_with("200") {
+                into.lock().unwrap().push(serde_json::from_slice(&body).unwrap());
+            }
+        }
+    });
+    (url, bodies)
+}
+
+#[test]
+fn alerts_are_told_once_and_again_until_they_arrive() {
+    let places = [place(100)];
+    let (url, told) = hook(&["500 No", "200 OK"]);
+    let config = merged(
+        config(&places, &json!({})),
+        json!({ "webhooks": [{ "url": url }], "budgets": [
+            { "name": "all", "limit_usd": "0.01", "period": "total", "alert_at": [0.5, 0.2] }] }),
+    );
+    let server = Server::start(config);
+    // A tenth of the money each.
+    let mut answers = 0;
+    while ask(json!({ "max_tokens": 100 })).send(server.data()).status == 200 {
+        answers += 1;
+    }
+    assert!((7..=9).contains(&answers), "{answers}");
+    let all = eventually("all is told", || {
+        let told = told.lock().unwrap();
+        (told.len() >= 3).then(|| told.clone())
+    });
+    assert_eq!(ask(json!({ "max_tokens": 100 })).send(server.data()).status, 402);
+    server.stop();
+    let mut said: Vec<_> = all.iter().map(|t| (t["event"].as_str().unwrap(), t["share"].as_f64())).collect();
+    said.sort_by(|a, b| a.partial_cmp(b).unwrap());
+    assert_eq!(said, [("budget_alert", Some(0.2)), ("budget_alert", Some(0.5)), ("budget_exceeded", None)]);
+    assert!(all.iter().all(|t| t["budget"] == "all" && t["limit_usd"] == "0.01"), "{all:?}");
+}
