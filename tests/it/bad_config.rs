@@ -22,7 +22,6 @@ fn rule(when: &Value) -> Value {
 
 /// What is wrong, where, and words of the explanation.
 fn cases() -> Vec<(Value, &'static str, &'static str)> {
-    let not_yet = "not available in this version";
     vec![
         (
             json!({ "server": { "admin_key": "${ROUTER_TESTS_NOT_SET}" } }),

@@ -27,7 +27,7 @@ fn endless() -> Vec<Place> {
     })]
 }
 
-fn start(places: &[Place], server: Value) -> Server {
+fn start(places: &[Place], server: &Value) -> Server {
     let keys = json!({ "server": server, "keys": [
         { "name": "greedy", "secret": GREEDY },
         { "name": "modest", "secret": MODEST },
@@ -63,7 +63,7 @@ fn refused(answer: &Answer, status: u16, code: &str, text: &str) {
 #[test]
 fn a_greedy_key_gets_its_share_and_a_modest_one_is_served() {
     let places = endless();
-    let server = start(&places, json!({ "max_in_flight": 10 }));
+    let server = start(&places, &json!({ "max_in_flight": 10 }));
     let held: Vec<_> = (0..8).map(|_| hold(GREEDY, 60, server.data()).unwrap()).collect();
     let answer = streamed(GREEDY, 60).send(server.data());
     refused(&answer, 503, "overloaded", "its share");
@@ -84,7 +84,7 @@ fn a_greedy_key_gets_its_share_and_a_modest_one_is_served() {
 #[test]
 fn bodies_have_so_much_memory_and_no_more() {
     let places = endless();
-    let server = start(&places, json!({ "max_body_bytes": 1_000_000, "max_body_memory_bytes": 1_000_000 }));
+    let server = start(&places, &json!({ "max_body_bytes": 1_000_000, "max_body_memory_bytes": 1_000_000 }));
     let held = hold(GREEDY, 700_000, server.data()).unwrap();
     // Announced, and not a byte of it sent: it is refused by what it would be.
     let mut stream = TcpStream::connect(server.data()).unwrap();
@@ -112,7 +112,7 @@ fn bodies_have_so_much_memory_and_no_more() {
 #[test]
 fn a_keys_own_places_are_its_own() {
     let places = endless();
-    let server = start(&places, json!({}));
+    let server = start(&places, &json!({}));
     let held = hold(ONE, 60, server.data()).unwrap();
     refused(&streamed(ONE, 60).send(server.data()), 429, "rate_limit_exceeded", "1 requests in flight");
     assert!(hold(MODEST, 60, server.data()).is_some());
@@ -145,7 +145,7 @@ fn models(stream: &mut TcpStream) -> std::io::Result<()> {
 
 #[test]
 fn idle_connections_outlive_the_header_timer_and_dripping_ones_do_not() {
-    let server = start(&endless(), json!({ "header_timeout_ms": 300 }));
+    let server = start(&endless(), &json!({ "header_timeout_ms": 300 }));
     let connect = || TcpStream::connect(server.data()).unwrap();
     let mut idle = connect();
     models(&mut idle).unwrap();
@@ -164,7 +164,7 @@ fn idle_connections_outlive_the_header_timer_and_dripping_ones_do_not() {
 
 #[test]
 fn an_idle_connection_is_closed_after_its_own_time() {
-    let server = start(&endless(), json!({ "idle_timeout_secs": 1 }));
+    let server = start(&endless(), &json!({ "idle_timeout_secs": 1 }));
     let mut idle = TcpStream::connect(server.data()).unwrap();
     models(&mut idle).unwrap();
     assert_eq!(idle.read(&mut [0]).unwrap_or(0), 0);

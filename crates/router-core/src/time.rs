@@ -54,6 +54,16 @@ impl Timestamp {
         Self(self.0 - self.0 % 86_400_000_000)
     }
 
+    /// From RFC 3339: a date-time with its offset, or a date alone, which is its midnight in UTC. `None` for anything else
+    /// and for what lies before 1970.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        if text.len() == 10 {
+            Self::parse_rfc3339(&format!("{text}T00:00:00Z"))
+        } else {
+            Self::parse_rfc3339(text)
+        }
+    }
+
     /// Day of the month in UTC, 1..=31.
     pub const fn day_of_month_utc(self) -> u32 {
         civil_date(self.0 / 86_400_000_000).2 as u32
@@ -84,20 +94,34 @@ impl Timestamp {
         Rfc3339(text)
     }
 
-    /// From RFC 3339: a date-time with its offset, or a date alone, which is its midnight in UTC. `None` for anything else
-    /// and for what lies before 1970.
-    pub fn from_rfc3339(text: &str) -> Option<Self> {
-        let (date, rest) = text.split_at_checked(10)?;
-        let (year, month, day) = (digits(date, 0, 4)?, digits(date, 5, 2)?, digits(date, 8, 2)?);
-        let dashes = date.as_bytes().get(4) == Some(&b'-') && date.as_bytes().get(7) == Some(&b'-');
-        let days = days_of_civil(year, month, day)?;
-        // Another date would have been meant: there is no 31st of February.
-        if !dashes || civil_date(days) != (year, month, day) {
+    /// From RFC 3339 text with any offset, to the microsecond: `2026-11-22T11:50:00Z`, `2026-11-22 12:50:00.5+01:00`. A leap
+    /// second is the first of the next minute. `None`: it is none, or before 1970.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let field = |from: usize, to: usize| {
+            let digits = text.get(from..to).filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?;
+            digits.parse::<i64>().ok()
+        };
+        let sign = |at: usize, wanted: &[u8]| text.as_bytes().get(at).is_some_and(|b| wanted.contains(b));
+        let signs = [(4, &b"-"[..]), (7, b"-"), (10, b"Tt "), (13, b":"), (16, b":")];
+        if !signs.iter().all(|(at, wanted)| sign(*at, wanted)) {
             return None;
         }
-        let micros = if rest.is_empty() { 0 } else { micros_of_day(rest)? };
-        let micros = i64::try_from(days.checked_mul(86_400_000_000)?).ok()?.checked_add(micros)?;
-        u64::try_from(micros).ok().map(Self)
+        let (year, month, day) = (field(0, 4)?, field(5, 7)?, field(8, 10)?);
+        let (hour, minute, second) = (field(11, 13)?, field(14, 16)?, field(17, 19)?);
+        if hour > 23 || minute > 59 || second > 60 {
+            return None;
+        }
+        let days = days_of(year, month, day)?;
+        let rest = text.get(19..)?;
+        let (fraction, zone) = match rest.strip_prefix('.') {
+            Some(rest) => rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count()),
+            None => ("0", rest),
+        };
+        let micros: i64 =
+            format!("{fraction:0<6}").get(..6)?.parse().ok().filter(|_| !fraction.is_empty())?;
+        let offset_mins = offset(zone)?;
+        let minutes = (days * 24 + hour) * 60 + minute - offset_mins;
+        u64::try_from((minutes * 60 + second) * 1_000_000 + micros).ok().map(Self)
     }
 
     /// Day of the week in UTC, ISO 8601: 1 = Monday .. 7 = Sunday. 1970-01-01 was a Thursday (4).
@@ -131,53 +155,34 @@ const fn civil_date(days: u64) -> (u64, u64, u64) {
     (year_of_era + era * 400 + (month <= 2) as u64, month, day)
 }
 
-/// The inverse of [`civil_date`] (the same source, `days_from_civil`); `None` before 1970 or for no month or day.
-fn days_of_civil(year: u64, month: u64, day: u64) -> Option<u64> {
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+/// Days since 1970-01-01 of a date of the proleptic Gregorian calendar; `None`: there is no such day. The inverse of
+/// [`civil_date`], from the same source (`days_from_civil`).
+fn days_of(year: i64, month: i64, day: i64) -> Option<i64> {
+    if !(1..=12).contains(&month) || day < 1 {
         return None;
     }
-    let year = year.checked_sub(u64::from(month <= 2))?;
-    let (era, year_of_era) = (year / 400, year % 400);
-    let from_march = (month + 9) % 12;
-    let day_of_year = (153 * from_march + 2) / 5 + day - 1;
+    let shifted = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (shifted.div_euclid(400), shifted.rem_euclid(400));
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    (era * 146_097 + day_of_era).checked_sub(719_468)
+    let days = era * 146_097 + day_of_era - 719_468;
+    let there = u64::try_from(days).ok().map(civil_date)?;
+    (there == (u64::try_from(year).ok()?, u64::try_from(month).ok()?, u64::try_from(day).ok()?))
+        .then_some(days)
 }
 
-/// Microseconds since midnight UTC of `T10:30:00.5+02:00`; below zero when its offset says that it was the day before.
-fn micros_of_day(text: &str) -> Option<i64> {
-    let bytes = text.as_bytes();
-    let marks = matches!(bytes.first(), Some(b'T' | b't' | b' '))
-        && bytes.get(3) == Some(&b':')
-        && bytes.get(6) == Some(&b':');
-    let (hour, minute, second) = (digits(text, 1, 2)?, digits(text, 4, 2)?, digits(text, 7, 2)?);
-    // A leap second counts as the one after it.
-    if !marks || hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
-    let rest = text.get(9..)?;
-    let (fraction, offset) = match rest.strip_prefix('.') {
-        Some(rest) => rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).filter(|at| *at > 0)?),
-        None => ("0", rest),
-    };
-    let micros: u64 = format!("{fraction:0<6}").get(..6)?.parse().ok()?;
-    let offset_minutes = match offset.split_at_checked(1)? {
-        ("Z" | "z", "") => 0,
-        (sign @ ("+" | "-"), rest) if rest.len() == 5 && rest.as_bytes().get(2) == Some(&b':') => {
-            let (hours, minutes) = (digits(rest, 0, 2)?, digits(rest, 3, 2)?);
-            let minutes = (hours < 24 && minutes < 60).then_some(hours * 60 + minutes)?;
-            i64::try_from(minutes).ok()? * if sign == "+" { 1 } else { -1 }
-        }
+/// Minutes east of UTC: `Z`, `+01:00`, `-0530`.
+fn offset(zone: &str) -> Option<i64> {
+    let (sign, rest) = match zone.split_at_checked(1)? {
+        ("Z" | "z", "") => return Some(0),
+        ("+", rest) => (1, rest),
+        ("-", rest) => (-1, rest),
         _ => return None,
     };
-    let seconds = i64::try_from(hour * 3_600 + minute * 60 + second).ok()? - offset_minutes * 60;
-    Some(seconds * 1_000_000 + i64::try_from(micros).ok()?)
-}
-
-/// A number of exactly so many digits.
-fn digits(text: &str, at: usize, width: usize) -> Option<u64> {
-    let digits = text.get(at..at + width)?;
-    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
+    let digits: String = rest.split(':').collect();
+    let number = digits.parse::<i64>().ok().filter(|_| digits.len() == 4 && rest.len() <= 5)?;
+    let (hours, minutes) = (number / 100, number % 100);
+    (hours < 24 && minutes < 60).then_some(sign * (hours * 60 + minutes))
 }
 
 /// RFC 3339 text of a [`Timestamp`], without an allocation.
@@ -236,28 +241,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calendar_fields_match_known_dates() {
-        // 2026-11-22T11:50:00Z is a Sunday.
-        let sunday = Timestamp::from_millis(1_795_348_200_000);
-        assert_eq!((sunday.weekday_utc(), sunday.hour_utc()), (7, 11));
-        assert_eq!(Timestamp::ZERO.weekday_utc(), 4);
-    }
-
-    #[test]
-    fn rfc3339_matches_known_moments() {
-        for (micros, expected) in [
-            (0, "1970-01-01T00:00:00.000000Z"),
-            (951_782_400_000_001, "2000-02-29T00:00:00.000001Z"),
-            (4_107_542_399_999_999, "2100-02-28T23:59:59.999999Z"),
-            (4_107_542_400_000_000, "2100-03-01T00:00:00.000000Z"),
-            (1_795_348_200_000_000, "2026-11-22T11:50:00.000000Z"),
-            (253_402_300_800_000_000, "9999-12-31T23:59:59.999999Z"),
-        ] {
-            assert_eq!(Timestamp::from_micros(micros).rfc3339().as_str(), expected);
-        }
-    }
-
-    #[test]
     fn moments_are_read_as_they_are_written() {
         for (text, expected) in [
             ("1970-01-01", Some("1970-01-01T00:00:00.000000Z")),
@@ -292,6 +275,64 @@ mod tests {
         for days in (0..200_000).step_by(13) {
             let at = Timestamp::from_millis(days * 86_400_000 + 1);
             assert_eq!(Timestamp::from_rfc3339(at.rfc3339().as_str()), Some(at));
+        }
+    }
+
+    #[test]
+    fn calendar_fields_match_known_dates() {
+        // 2026-11-22T11:50:00Z is a Sunday.
+        let sunday = Timestamp::from_millis(1_795_348_200_000);
+        assert_eq!((sunday.weekday_utc(), sunday.hour_utc()), (7, 11));
+        assert_eq!(Timestamp::ZERO.weekday_utc(), 4);
+    }
+
+    #[test]
+    fn rfc3339_is_read_back() {
+        let check = |text: &str, expected: Option<u64>| {
+            assert_eq!(Timestamp::parse_rfc3339(text).map(Timestamp::as_micros), expected, "{text}");
+        };
+        check("1970-01-01T00:00:00Z", Some(0));
+        check("2026-11-22T11:50:00Z", Some(1_795_348_200_000_000));
+        check("2026-11-22T12:50:00.5+01:00", Some(1_795_348_200_500_000));
+        check("2026-11-22t06:20:00.1234567-0530", Some(1_795_348_200_123_456));
+        check("2024-02-29 00:00:00Z", Some(1_709_164_800_000_000));
+        check("2016-12-31T23:59:60Z", Some(1_483_228_800_000_000));
+        for wrong in [
+            "",
+            "2026-11-22",
+            "2026-11-22T11:50:00",
+            "2026-11-22T11:50Z",
+            "2026-02-29T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "2026-13-01T00:00:00Z",
+            "2026-11-00T00:00:00Z",
+            "2026-11-22T24:00:00Z",
+            "2026-11-22T11:50:00.Z",
+            "2026-11-22T11:50:00+1",
+            "2026-11-22T11:50:00+01:00x",
+            "2026-11-22T11:50:00+99:00",
+            "+026-11-22T11:50:00Z",
+            "2026-11-22T11:50:00é",
+        ] {
+            check(wrong, None);
+        }
+        for micros in [0, 1, 951_782_400_000_000, 253_402_300_799_999_999] {
+            let at = Timestamp::from_micros(micros);
+            assert_eq!(Timestamp::parse_rfc3339(at.rfc3339().as_str()), Some(at));
+        }
+    }
+
+    #[test]
+    fn rfc3339_matches_known_moments() {
+        for (micros, expected) in [
+            (0, "1970-01-01T00:00:00.000000Z"),
+            (951_782_400_000_001, "2000-02-29T00:00:00.000001Z"),
+            (4_107_542_399_999_999, "2100-02-28T23:59:59.999999Z"),
+            (4_107_542_400_000_000, "2100-03-01T00:00:00.000000Z"),
+            (1_795_348_200_000_000, "2026-11-22T11:50:00.000000Z"),
+            (253_402_300_800_000_000, "9999-12-31T23:59:59.999999Z"),
+        ] {
+            assert_eq!(Timestamp::from_micros(micros).rfc3339().as_str(), expected);
         }
     }
 

@@ -17,6 +17,7 @@ use crate::dispatch::decision_input;
 use crate::engine::Engine;
 use crate::explain::explained;
 use crate::ingress::{Arrival, settle};
+use crate::ledger::keys_somewhere;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -40,7 +41,9 @@ pub(super) struct Arguments {
 const LEDGER_WINDOW: std::time::Duration = std::time::Duration::from_secs(3_600);
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<u8> {
-    let loaded = load(&Source::find(arguments.config.config))?;
+    let source = Source::find(arguments.config.config);
+    let loaded = load(&source)?;
+    keys_somewhere(&source, &loaded)?;
     let clock = Clock::new();
     let engine = Engine::new(&loaded.checked, None, clock.now()).map_err(|p| anyhow::anyhow!("{p}"))?;
     let body = if arguments.request.as_os_str() == "-" {
