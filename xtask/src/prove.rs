@@ -1,5 +1,5 @@
-//! `cargo xtask prove`: the long forms of what CI shows in short: real prompts, kills, simulated seeds, the fault matrix,
-//! outages and crowds.
+//! `cargo xtask prove`: the long forms of what CI shows in short: real prompts, kills, simulated seeds, the breaker's figures,
+//! the fault matrix, outages and crowds.
 
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,9 @@ pub(crate) struct Arguments {
     /// Seeds of the simulation of failover, health and limits
     #[arg(long, default_value_t = 10_000)]
     seeds: u32,
+    /// Runs of each setting of the breaker's proof
+    #[arg(long, default_value_t = 100)]
+    breaker_runs: u32,
     /// Times to run the fault matrix
     #[arg(long, default_value_t = 3)]
     matrix: u32,
@@ -32,7 +35,7 @@ pub(crate) struct Arguments {
     /// Seconds among 10,000 idle connections, 1,000 slowloris sockets and 1,000 streams
     #[arg(long, default_value_t = 600)]
     crowd_secs: u32,
-    /// Only the parts whose name contains this: simulation, kill9, matrix, outage, crowd, run500
+    /// Only the parts whose name contains this: simulation, breaker, kill9, matrix, outage, crowd, run500
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
 }
@@ -49,6 +52,11 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
         let seeds = [("ROUTER_SIM_SEEDS", arguments.seeds.to_string())];
         let test = ["test", "--locked", "--package", "router-core", "--test", "simulation"];
         crate::ci::cargo(root, &test, &seeds)?;
+    }
+    if wanted("breaker") {
+        let runs = [("ROUTER_BREAKER_RUNS", arguments.breaker_runs.to_string())];
+        let test = ["test", "--locked", "--package", "router-core", "--release", "--test", "breaker"];
+        crate::ci::cargo(root, &[&test[..], &ALONE].concat(), &runs)?;
     }
     if wanted("kill9") {
         end_to_end(root, "kill9", &[("ROUTER_TESTS_KILLS", arguments.kills.to_string())])?;
