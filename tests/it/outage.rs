@@ -19,7 +19,7 @@ fn full(name: &str) -> Option<u32> {
 }
 
 fn body(number: u32) -> String {
-    json!({ "model": "m", "stream": number % 2 == 0, "messages": [{ "role": "user", "content": "go on" }] })
+    json!({ "model": "m", "stream": number.is_multiple_of(2), "messages": [{ "role": "user", "content": "go on" }] })
         .to_string()
 }
 

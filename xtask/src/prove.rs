@@ -1,5 +1,5 @@
-//! `cargo xtask prove`: the long forms of what CI shows in short: real prompts, kills, simulated seeds, the breaker's
-//! figures, the fault matrix, outages and crowds.
+//! `cargo xtask prove`: the long forms of what CI shows in short: real prompts, kills, simulated seeds, the breaker's figures,
+//! the fault matrix, outages and crowds.
 
 use std::path::{Path, PathBuf};
 
@@ -56,8 +56,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
     if wanted("breaker") {
         let runs = [("ROUTER_BREAKER_RUNS", arguments.breaker_runs.to_string())];
         let test = ["test", "--locked", "--package", "router-core", "--release", "--test", "breaker"];
-        let shown = ["--", "--nocapture", "--test-threads=1"];
-        crate::ci::cargo(root, &[&test[..], &shown].concat(), &runs)?;
+        crate::ci::cargo(root, &[&test[..], &ALONE].concat(), &runs)?;
     }
     if wanted("kill9") {
         end_to_end(root, "kill9", &[("ROUTER_TESTS_KILLS", arguments.kills.to_string())])?;

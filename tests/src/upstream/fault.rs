@@ -156,7 +156,7 @@ impl Answer<'_> {
             return whole(200, self.content_type(), "", &self.json());
         }
         let mut steps = vec![self.opened()];
-        steps.extend(self.events().into_iter().map(Step::chunk));
+        steps.extend(self.events().into_iter().map(|event| Step::chunk(&event)));
         steps.push(Step::Send(b"0\r\n\r\n".to_vec()));
         steps
     }
@@ -165,7 +165,7 @@ impl Answer<'_> {
     fn broken(&self, then: &[Step]) -> Vec<Step> {
         let mut steps = if self.call.stream {
             let mut steps = vec![self.opened()];
-            steps.extend(self.events().into_iter().take(1 + self.before()).map(Step::chunk));
+            steps.extend(self.events().into_iter().take(1 + self.before()).map(|event| Step::chunk(&event)));
             steps
         } else {
             let body = self.json();
@@ -187,7 +187,7 @@ impl Answer<'_> {
         let mut steps = vec![self.opened()];
         // The opening, the words, the call's name and the first half of its arguments; Gemini has no halves.
         let calls = if self.wire == Wire::Gemini { 1 } else { 2 };
-        steps.extend(self.events().into_iter().take(1 + words + calls).map(Step::chunk));
+        steps.extend(self.events().into_iter().take(1 + words + calls).map(|event| Step::chunk(&event)));
         steps.push(Step::Close);
         steps
     }
@@ -207,8 +207,8 @@ impl Answer<'_> {
         }
         let name = if self.wire == Wire::Anthropic { "event: error\n" } else { "" };
         let mut steps = vec![self.opened()];
-        steps.extend(self.events().into_iter().take(1).map(Step::chunk));
-        steps.push(Step::chunk(format!("{name}data: {problem}\n\n")));
+        steps.extend(self.events().into_iter().take(1).map(|event| Step::chunk(&event)));
+        steps.push(Step::chunk(&format!("{name}data: {problem}\n\n")));
         steps.push(Step::Send(b"0\r\n\r\n".to_vec()));
         steps
     }
@@ -218,7 +218,7 @@ impl Answer<'_> {
         if !self.call.stream {
             return whole(200, self.content_type(), "", nonsense);
         }
-        vec![self.opened(), Step::chunk(nonsense.into()), Step::Send(b"0\r\n\r\n".to_vec())]
+        vec![self.opened(), Step::chunk(nonsense), Step::Send(b"0\r\n\r\n".to_vec())]
     }
 
     fn oversize(&self) -> Vec<Step> {
@@ -226,7 +226,7 @@ impl Answer<'_> {
             let header = format!("x-long: {}\r\n", "x".repeat(OVERSIZE_HEAD_BYTES));
             return whole(200, self.content_type(), &header, "{}");
         }
-        vec![self.opened(), Step::chunk("data: ".into()), Step::Flood(OVERSIZE_MIB), Step::Hold]
+        vec![self.opened(), Step::chunk("data: "), Step::Flood(OVERSIZE_MIB), Step::Hold]
     }
 
     fn huge(&self) -> Vec<Step> {

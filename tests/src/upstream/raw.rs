@@ -29,7 +29,7 @@ pub(super) enum Step {
 
 impl Step {
     /// One chunk of a chunked body.
-    pub(super) fn chunk(text: String) -> Self {
+    pub(super) fn chunk(text: &str) -> Self {
         Self::Send(chunk(text.as_bytes()))
     }
 }

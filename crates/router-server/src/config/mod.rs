@@ -181,6 +181,24 @@ mod tests {
     }
 
     #[test]
+    fn no_shipped_limit_cuts_a_model_that_reasons_for_two_minutes() {
+        let catalog: router_core::catalog::Catalog =
+            serde_json::from_value(parsed(DEFAULT_CATALOG).unwrap()).unwrap();
+        let reasons = |entry: &&router_core::catalog::Entry| {
+            entry.capabilities.contains(router_core::capability::Capabilities::REASONING)
+        };
+        let mut count = 0;
+        for entry in catalog.entries.iter().filter(reasons) {
+            let limits = catalog.time_limits(entry);
+            for limit in [limits.first_byte_ms, limits.answer_ms, limits.idle_ms] {
+                assert!(limit.is_some_and(|ms| ms > 120_000), "{}: {limits:?}", entry.model);
+            }
+            count += 1;
+        }
+        assert!(count > 10, "the catalog has models that reason: {count}");
+    }
+
+    #[test]
     fn an_error_is_one_line_with_its_place_and_nothing_of_the_file() {
         let check = |text: &str, place: &str| {
             let error = parsed(text).unwrap_err();

@@ -10,7 +10,6 @@ use router_core::compiled::DeploymentIdx;
 use router_core::cost::DEFAULT_OUTPUT_TOKENS;
 use router_core::failover::AttemptNo;
 use router_core::health::Ending;
-use router_core::limit::RateState;
 use router_core::money::Usd;
 use router_core::price::ServiceTier;
 use router_core::record::log::LogEvent;
