@@ -142,7 +142,7 @@ mod tests {
     fn check(controls: &[(&str, Option<u64>)], expected: Option<Option<u64>>) {
         let parsed = |(text, until): &(&str, Option<u64>)| (Subject::parse(text).unwrap(), control(*until));
         let all: Controls = controls.iter().map(parsed).collect();
-        let got = all.of("a/m", "a").map(|c| c.until.map(|t| t.as_secs()));
+        let got = all.of("a/m", "a").map(|c| c.until.map(crate::time::Timestamp::as_secs));
         assert_eq!(got, expected, "{controls:?}");
     }
 

@@ -4,9 +4,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Limits;
+use crate::transport::ByteStream;
 
 /// Bytes on their way to the client: one slice uncopied, several joined.
 #[derive(Default)]
@@ -167,6 +169,26 @@ impl Silence {
             self.timer.as_mut().reset(until);
         }
     }
+}
+
+/// Reads what follows a whole answer, which is normally nothing: only a body read to its end gives its connection back to
+/// the pool. Bounded, so that a provider that goes on costs no more than a moment.
+pub(super) fn drain(mut source: ByteStream) {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    const MAX_CHUNKS: usize = 64;
+    if matches!(source.next().now_or_never(), Some(None | Some(Err(_)))) {
+        return;
+    }
+    let rest = async move {
+        for _ in 0..MAX_CHUNKS {
+            if !matches!(source.next().await, Some(Ok(_))) {
+                break;
+            }
+        }
+    };
+    tokio::spawn(async move {
+        let _ = tokio::time::timeout(PATIENCE, rest).await;
+    });
 }
 
 #[cfg(test)]

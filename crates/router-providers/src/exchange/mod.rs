@@ -8,6 +8,7 @@ mod cut;
 mod flow;
 mod gate;
 mod outbound;
+mod reader;
 mod resume;
 mod splice;
 mod stream;
@@ -132,14 +133,13 @@ pub struct Fault {
     /// The request may have reached the provider, so that it may be billed.
     pub sent: bool,
     /// What its headers say is left of the rate limits.
-    pub rate: RateState,
+    pub rate: Box<RateState>,
 }
 
 impl Fault {
     pub(super) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         let message = message.into();
-        let rate = RateState::default();
-        Self { kind, retry_after: None, status: None, message, code: None, sent: true, rate }
+        Self { kind, retry_after: None, status: None, message, code: None, sent: true, rate: Box::default() }
     }
 
     /// A dialect's fault, in a reply with this status.
@@ -245,7 +245,7 @@ async fn refused(inbound: Inbound, target: &Target, deadline: Instant) -> Fault 
     let wait = wait
         .or_else(|| target.upstream.retry_after_ms(&body).map(Duration::from_millis))
         .map(|wait| wait.min(MAX_WAIT));
-    Fault { retry_after: wait.filter(|_| timely), rate, ..fault }
+    Fault { retry_after: wait.filter(|_| timely), rate: Box::new(rate), ..fault }
 }
 
 /// The fault of a 200 that should be a stream: an error in disguise, or something else.

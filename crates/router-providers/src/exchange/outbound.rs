@@ -16,8 +16,8 @@ use crate::transport::{Outbound, Pieces};
 /// # Errors
 /// `Inexpressible`, which the gate could not see; nothing was sent.
 pub(super) fn outbound(call: &Call) -> Result<Outbound, Fault> {
-    let (envelope, target) = (call.request.envelope(), &call.target);
-    if envelope.dialect == DialectId::OpenaiChat && target.dialect == envelope.dialect {
+    let target = &call.target;
+    if passes(call) {
         return passed(call);
     }
     let conversation = call.request.conversation().map_err(|problem| inexpressible(problem.to_string()))?;
@@ -28,6 +28,12 @@ pub(super) fn outbound(call: &Call) -> Result<Outbound, Fault> {
             written(call, &resume::conversation(cut, conversation, way), way)
         }
     }
+}
+
+/// Whether the client's own bytes go upstream.
+pub(super) fn passes(call: &Call) -> bool {
+    let dialect = call.request.envelope().dialect;
+    dialect == DialectId::OpenaiChat && call.target.dialect == dialect
 }
 
 fn inexpressible(message: String) -> Fault {

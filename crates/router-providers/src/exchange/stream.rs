@@ -1,10 +1,8 @@
 //! A streamed answer: events forwarded or translated, what is visible noted, silence and early ends caught, the end held
 //! back until the caller has booked it.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{StreamExt, stream};
 use router_core::attempt::FailureKind;
 use router_core::chat::{FinishReason, Shown, Usage};
 use router_core::failover::Seen;
@@ -12,12 +10,12 @@ use router_core::money::Usd;
 use router_core::price::ServiceTier;
 use tokio::time::Instant;
 
-use super::flow::{Awaited, Heard, Outgoing, Silence};
-use super::resume::Way;
-use super::translation::{Brought, NothingLeft, Translation};
+use super::flow::{Awaited, Heard, Outgoing, Silence, drain};
+use super::reader::Reader;
+use super::translation::{Brought, NothingLeft};
 use super::{Call, Cut, Fault, NoRescue, ReplyHeaders, empty, is_empty, late};
-use crate::dialect::openai_chat::stream::{PassReader, Step, truncated};
-use crate::dialect::{Decoder, ReplyFault, client};
+use crate::dialect::ReplyFault;
+use crate::dialect::openai_chat::stream::{Step, truncated};
 use crate::sse::{Event, Splitter};
 use crate::transport::ByteStream;
 
@@ -44,7 +42,7 @@ pub struct Item {
 
 /// A stream being answered. `next` until `None`, then `take_end`.
 pub struct StreamReply {
-    call: Call,
+    call: Box<Call>,
     source: ByteStream,
     splitter: Splitter,
     reader: Reader,
@@ -68,13 +66,6 @@ pub struct StreamReply {
     heard: Heard,
     clock: Silence,
     headers: ReplyHeaders,
-}
-
-enum Reader {
-    Pass(Box<PassReader>),
-    Translate(Box<Translation>),
-    /// The client's dialect is not built; cannot be, since it scanned the request.
-    None,
 }
 
 impl std::fmt::Debug for StreamReply {
@@ -105,7 +96,7 @@ impl StreamReply {
         Self {
             shown: seen_before(&call),
             clock,
-            call,
+            call: Box::new(call),
             source: from.0,
             splitter: Splitter::new(MAX_EVENT_BYTES),
             reader: from.1,
@@ -165,7 +156,7 @@ impl StreamReply {
             biased;
             read = self.source.next() => read,
             awaited = self.clock.passed() => {
-                if !self.is_whole() {
+                if !self.reader.is_whole() {
                     return Err(silent(awaited));
                 }
                 // The provider said why the answer ended and then forgot to end it.
@@ -177,14 +168,14 @@ impl StreamReply {
                 self.heard = Heard::default();
                 self.splitter.push(chunk);
                 let read = self.events();
-                let (visible, whole) = (self.visible, self.is_whole());
+                let (visible, whole) = (self.visible, self.reader.is_whole());
                 self.clock.heard(Heard { visible, whole, ..self.heard });
                 match read {
                     Err(fault) if whole => self.end_despite(&fault),
                     read => read,
                 }
             }
-            Some(Err(error)) if self.is_whole() => self.end_despite(&Fault::from(error)),
+            Some(Err(error)) if self.reader.is_whole() => self.end_despite(&Fault::from(error)),
             Some(Err(error)) => Err(Fault { kind: FailureKind::Truncated, ..Fault::from(error) }),
             None => {
                 if let Some(event) = self.splitter.finish() {
@@ -195,7 +186,7 @@ impl StreamReply {
                         _ => fault,
                     };
                     match self.event(event) {
-                        Err(fault) if self.is_whole() => return self.end_despite(&fault),
+                        Err(fault) if self.reader.is_whole() => return self.end_despite(&fault),
                         read => read.map_err(half)?,
                     }
                 }
@@ -302,55 +293,28 @@ impl StreamReply {
         Ok(())
     }
 
-    /// The answer has said why it ended, although its terminal event has not come.
-    fn is_whole(&self) -> bool {
-        match &self.reader {
-            Reader::Pass(reader) => reader.is_whole(),
-            Reader::Translate(translation) => translation.is_whole(),
-            Reader::None => false,
-        }
-    }
-
     fn fault(&self, fault: ReplyFault) -> Fault {
         Fault::of_reply(fault, 200, &self.call.target)
     }
 
     /// Tokens of this attempt, as last reported.
     pub fn usage(&self) -> Option<Usage> {
-        match &self.reader {
-            Reader::Pass(reader) => reader.usage,
-            Reader::Translate(translation) => translation.usage,
-            Reader::None => None,
-        }
+        self.reader.usage()
     }
 
     /// Why the answer ended.
     pub fn finish(&self) -> Option<FinishReason> {
-        match &self.reader {
-            Reader::Pass(reader) => reader.finish,
-            Reader::Translate(translation) => translation.finish,
-            Reader::None => None,
-        }
+        self.reader.finish()
     }
 
     /// The provider's own cost, when it gave one.
     pub fn provider_cost(&self) -> Option<Usd> {
-        match &self.reader {
-            Reader::Pass(reader) => reader.provider_cost,
-            Reader::Translate(translation) => translation.provider_cost(),
-            Reader::None => None,
-        }
+        self.reader.provider_cost()
     }
 
     /// The processing tier the provider used.
     pub fn service_tier(&self) -> ServiceTier {
-        match &self.reader {
-            Reader::Pass(reader) => {
-                reader.service_tier.as_deref().map(ServiceTier::named).unwrap_or_default()
-            }
-            Reader::Translate(translation) => translation.service_tier(),
-            Reader::None => ServiceTier::default(),
-        }
+        self.reader.service_tier()
     }
 
     /// What the client has seen, if it was given every item.
@@ -363,7 +327,7 @@ impl StreamReply {
     /// # Errors
     /// Why it cannot be gone on from.
     pub fn cut(&self) -> Result<Cut, NoRescue> {
-        if self.handed && self.is_whole() {
+        if self.handed && self.reader.is_whole() {
             return Err(NoRescue::Ended);
         }
         let meta = match &self.reader {
@@ -421,31 +385,6 @@ impl StreamReply {
     }
 }
 
-impl Reader {
-    fn of(call: &Call, decoder: Box<dyn Decoder>) -> Self {
-        let envelope = call.request.envelope();
-        // Only what is new of a continuation is for the client, so it is never passed through.
-        if call.goes_on.is_none() && call.target.dialect == envelope.dialect {
-            return Self::Pass(Box::new(PassReader::new(envelope.n)));
-        }
-        Self::translating(call, decoder)
-    }
-
-    fn translating(call: &Call, decoder: Box<dyn Decoder>) -> Self {
-        let dialect = call.request.envelope().dialect;
-        let Some(client) = client(dialect) else { return Self::None };
-        Self::Translate(Box::new(match &call.goes_on {
-            None => Translation::new(decoder, client.encoder(call.meta.clone())),
-            Some(cut) => {
-                let passes = call.target.dialect == dialect;
-                let join = Way::of(cut, &call.target, passes).join();
-                let encoder = client.resumed(cut.meta.clone(), cut.shown());
-                Translation::new(decoder, encoder).going_on(cut, join)
-            }
-        }))
-    }
-}
-
 /// What the client has seen of the answer's earlier attempts.
 fn seen_before(call: &Call) -> Shown {
     call.goes_on.as_ref().map_or_else(Shown::default, |cut| cut.shown().clone())
@@ -458,24 +397,4 @@ fn silent(awaited: Awaited) -> Fault {
         Awaited::Byte | Awaited::End => Fault::new(FailureKind::Stalled, "the stream fell silent"),
         Awaited::More => Fault::new(FailureKind::Stalled, "the stream goes on without its answer"),
     }
-}
-
-/// Reads what follows a whole answer, which is normally nothing: only a body read to its end gives its connection back to
-/// the pool. Bounded, so that a provider that goes on costs no more than a moment.
-fn drain(mut source: ByteStream) {
-    const PATIENCE: Duration = Duration::from_secs(2);
-    const MAX_CHUNKS: usize = 64;
-    if matches!(source.next().now_or_never(), Some(None | Some(Err(_)))) {
-        return;
-    }
-    let rest = async move {
-        for _ in 0..MAX_CHUNKS {
-            if !matches!(source.next().await, Some(Ok(_))) {
-                break;
-            }
-        }
-    };
-    tokio::spawn(async move {
-        let _ = tokio::time::timeout(PATIENCE, rest).await;
-    });
 }

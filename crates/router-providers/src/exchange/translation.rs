@@ -136,18 +136,19 @@ impl Translation {
     fn write(&mut self, shown: &mut Shown) -> (Brought, Result<(), ReplyFault>) {
         let (mut brought, mut result) = (Brought::default(), Ok(()));
         for delta in std::mem::take(&mut self.deltas) {
-            match &mut self.joint {
-                None => self.show(&delta, shown, &mut brought),
-                Some(_) => match self.join(delta, shown) {
-                    Ok(deltas) => {
-                        brought.progress |= deltas.1;
-                        deltas.0.into_iter().flatten().for_each(|d| self.show(&d, shown, &mut brought));
-                    }
-                    Err(fault) => {
-                        result = Err(fault);
-                        break;
-                    }
-                },
+            // What is not shown was written all the same, and is paid for.
+            let written = written(&delta);
+            brought.written.text += written.text;
+            brought.written.calls += written.calls;
+            brought.progress |= written.text + written.calls > 0;
+            match self.join(delta, shown) {
+                Ok(deltas) => {
+                    deltas.into_iter().flatten().for_each(|delta| self.show(&delta, shown, &mut brought));
+                }
+                Err(fault) => {
+                    result = Err(fault);
+                    break;
+                }
             }
         }
         brought.bytes = Bytes::from(std::mem::take(&mut self.out));
@@ -156,26 +157,21 @@ impl Translation {
 
     /// Notes what one delta shows, and writes it.
     fn show(&mut self, delta: &Delta, shown: &mut Shown, brought: &mut Brought) {
-        let written = &mut brought.written;
         let what = match delta {
             Delta::Text(text) => {
                 shown.push_text(text);
-                written.text += text.len() as u64;
                 Some(Seen::Text)
             }
-            Delta::Refusal(text) => {
+            Delta::Refusal(_) => {
                 shown.refusal = true;
-                written.text += text.len() as u64;
                 Some(Seen::Text)
             }
-            Delta::Reasoning(text) => {
+            Delta::Reasoning(_) => {
                 shown.reasoning = true;
-                written.text += text.len() as u64;
                 Some(Seen::Reasoning)
             }
-            Delta::ToolStart { name: text, .. } | Delta::ToolArguments { json: text, .. } => {
+            Delta::ToolStart { .. } | Delta::ToolArguments { .. } => {
                 shown.tool = true;
-                written.calls += text.len() as u64;
                 Some(Seen::Tool)
             }
             Delta::Usage(usage) => {
@@ -193,20 +189,20 @@ impl Translation {
         self.encoder.delta(delta, &mut self.out);
     }
 
-    /// What of one delta of a continuation is for the client, and whether the model wrote something by it.
-    fn join(&mut self, delta: Delta, shown: &Shown) -> Result<([Option<Delta>; 2], bool), ReplyFault> {
-        let Some(Joint { splice, form }) = &mut self.joint else { return Ok(([Some(delta), None], false)) };
+    /// What of one delta is for the client: of a continuation, what it has not seen.
+    fn join(&mut self, delta: Delta, shown: &Shown) -> Result<[Option<Delta>; 2], ReplyFault> {
+        let Some(Joint { splice, form }) = &mut self.joint else { return Ok([Some(delta), None]) };
         let text = |text: String| (!text.is_empty()).then_some(Delta::Text(text));
         Ok(match delta {
-            Delta::Text(more) => ([text(splice.push(&more).map_err(unjoined)?), None], true),
+            Delta::Text(more) => [text(splice.push(&more).map_err(unjoined)?), None],
             // It would think about the interruption, of which the client knows nothing.
-            Delta::Reasoning(_) => ([None, None], true),
+            Delta::Reasoning(_) => [None, None],
             Delta::Refusal(_) => {
                 return Err(bad_reply("the model refuses to go on with an answer that was begun"));
             }
             Delta::ToolStart { .. } | Delta::ToolArguments { .. } => {
                 *form = None;
-                ([text(splice.flush().map_err(unjoined)?), Some(delta)], true)
+                [text(splice.flush().map_err(unjoined)?), Some(delta)]
             }
             Delta::Finish(reason) => {
                 let rest = splice.flush().map_err(unjoined)?;
@@ -214,12 +210,28 @@ impl Translation {
                     if !splice.is_whole() {
                         return Err(unjoined(Unjoined::Unfinished));
                     }
-                    form.check(&[shown.text(), &rest].concat()).map_err(unjoined)?;
+                    // Of more text than is kept, only its grammar was checked, as it came.
+                    if !shown.is_capped() {
+                        form.check(&[shown.text(), &rest].concat()).map_err(unjoined)?;
+                    }
                 }
-                ([text(rest), Some(delta)], false)
+                [text(rest), Some(delta)]
             }
-            Delta::Start { .. } | Delta::Usage(_) => ([Some(delta), None], false),
+            Delta::Start { .. } | Delta::Usage(_) => [Some(delta), None],
         })
+    }
+}
+
+/// The bytes of a delta that the model has written.
+const fn written(delta: &Delta) -> Written {
+    match delta {
+        Delta::Text(text) | Delta::Refusal(text) | Delta::Reasoning(text) => {
+            Written { text: text.len() as u64, calls: 0 }
+        }
+        Delta::ToolStart { name: text, .. } | Delta::ToolArguments { json: text, .. } => {
+            Written { text: 0, calls: text.len() as u64 }
+        }
+        _ => Written { text: 0, calls: 0 },
     }
 }
 
@@ -234,14 +246,18 @@ fn unjoined(why: Unjoined) -> ReplyFault {
 impl Form {
     fn of(cut: &Cut) -> Self {
         use router_core::chat::ResponseFormat as F;
-        let (mut object, mut required) = (true, Vec::new());
-        if let Ok(F::JsonSchema { schema, .. }) = cut.request.conversation().map(|all| &all.response_format) {
-            let schema: Value = serde_json::from_str(schema.get()).unwrap_or_default();
-            object = schema.get("type").and_then(Value::as_str) == Some("object");
-            let names = schema.get("required").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-            required = names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
+        match cut.request.conversation().map(|all| &all.response_format) {
+            Ok(F::JsonSchema { schema, .. }) => {
+                let schema: Value = serde_json::from_str(schema.get()).unwrap_or_default();
+                let names = schema.get("required").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+                Self {
+                    object: schema.get("type").and_then(Value::as_str) == Some("object"),
+                    required: names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect(),
+                }
+            }
+            Ok(F::JsonObject) => Self { object: true, required: Vec::new() },
+            Ok(F::Text) | Err(_) => Self { object: false, required: Vec::new() },
         }
-        Self { object, required }
     }
 
     fn check(&self, text: &str) -> Result<(), Unjoined> {

@@ -48,43 +48,46 @@ impl Run<'_> {
                     return smallvec![Event::ClientGone];
                 }
             };
-            match step {
-                Step::Item(item) if self.committed == Some(attempt) => {
-                    let (bytes, ended) = self.metered(attempt, &item);
-                    if self.answer.send(bytes).is_err() {
-                        return smallvec![Event::ClientGone];
-                    }
-                    if ended {
-                        return smallvec![Event::Ended(attempt)];
-                    }
-                }
-                Step::Item(mut item) => {
-                    let rate = self.find(attempt).and_then(Live::stream).map(|stream| stream.headers().rate);
-                    self.books.first_byte(attempt, rate.as_ref());
-                    let (bytes, ended) = self.metered(attempt, &item);
-                    item.bytes = bytes;
-                    let seen = item.seen;
-                    // Without anything visible, bytes come only with the end of a stream that is whole without it.
-                    if let Some(live) = self.find(attempt).filter(|_| !item.bytes.is_empty()) {
-                        live.held = Some(item);
-                    }
-                    if ended {
-                        let seen = seen.unwrap_or(Seen::Text);
-                        return smallvec![Event::Visible(attempt, seen), Event::Ended(attempt)];
-                    }
-                    if let Some(seen) = seen {
-                        return smallvec![Event::Visible(attempt, seen)];
-                    }
-                }
-                Step::Done => return smallvec![Event::Ended(attempt)],
-                Step::Whole(reply) => {
-                    self.books.first_byte(attempt, Some(&reply.headers.rate));
-                    self.whole = Some(reply);
-                    return smallvec![Event::Visible(attempt, Seen::Text), Event::Ended(attempt)];
-                }
-                Step::Failed(fault) => return smallvec![self.failed(attempt, fault)],
+            if let Some(events) = self.stepped(attempt, step) {
+                return events;
             }
         }
+    }
+
+    /// What an attempt's step means for the machine; `None`: nothing it need know.
+    fn stepped(&mut self, attempt: AttemptNo, step: Step) -> Option<Events> {
+        Some(match step {
+            Step::Item(item) if self.committed == Some(attempt) => {
+                let (bytes, ended) = self.metered(attempt, &item);
+                if self.answer.send(bytes).is_err() {
+                    return Some(smallvec![Event::ClientGone]);
+                }
+                return ended.then(|| smallvec![Event::Ended(attempt)]);
+            }
+            Step::Item(mut item) => {
+                let rate = self.find(attempt).and_then(Live::stream).map(|stream| stream.headers().rate);
+                self.books.first_byte(attempt, rate.as_ref());
+                let (bytes, ended) = self.metered(attempt, &item);
+                item.bytes = bytes;
+                let seen = item.seen;
+                // Without anything visible, bytes come only with the end of a stream that is whole without it.
+                if let Some(live) = self.find(attempt).filter(|_| !item.bytes.is_empty()) {
+                    live.held = Some(item);
+                }
+                if ended {
+                    let seen = seen.unwrap_or(Seen::Text);
+                    return Some(smallvec![Event::Visible(attempt, seen), Event::Ended(attempt)]);
+                }
+                smallvec![Event::Visible(attempt, seen?)]
+            }
+            Step::Done => smallvec![Event::Ended(attempt)],
+            Step::Whole(reply) => {
+                self.books.first_byte(attempt, Some(&reply.headers.rate));
+                self.whole = Some(reply);
+                smallvec![Event::Visible(attempt, Seen::Text), Event::Ended(attempt)]
+            }
+            Step::Failed(fault) => smallvec![self.failed(attempt, fault)],
+        })
     }
 
     /// What of an item is for the client, and whether the answer ends with it, because there is no money for more.

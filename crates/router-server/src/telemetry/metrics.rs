@@ -154,22 +154,26 @@ impl Metrics {
             "0 closed, 1 half open or on the ramp, 2 open",
             all.breaker.clone(),
         );
+        all.register_ways(&mut registry);
         all.register_money(&mut registry);
         registry.register("spool_bytes", "Ledger records not yet in the database", all.spool_bytes.clone());
         registry.register("config_info", "The configuration in force", all.config_info.clone());
         registry.register("requests_in_flight", "Requests being served", all.in_flight.clone());
         registry.register("refusals", "Requests refused before they were decided", all.refusals.clone());
+        Self { registry, ..all }
+    }
+
+    fn register_ways(&self, registry: &mut Registry) {
         registry.register(
             "rescues",
             "Streamed answers that broke off after their client had seen some: completed, failed, impossible, cancelled",
-            all.rescues.clone(),
+            self.rescues.clone(),
         );
         registry.register(
             "hedges",
             "Second attempts beside a late first one: won, lost, failed, cancelled, or needed, as the first failed",
-            all.hedges.clone(),
+            self.hedges.clone(),
         );
-        Self { registry, ..all }
     }
 
     fn register_money(&self, registry: &mut Registry) {

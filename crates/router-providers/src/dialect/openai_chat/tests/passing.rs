@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use router_core::chat::{FinishReason, Usage};
 
-use super::super::passthrough::{Changes, body};
+use super::super::passthrough::{Changes, Tail, body};
 use super::super::response::{read_whole, with_cost};
 use super::*;
 use crate::provider::{MaxTokensName, Quirks};
@@ -151,8 +151,8 @@ proptest! {
 
     #[test]
     fn whatever_is_cut_it_stays_json(
-        order in Just(vec!["router", "models", "provider", "num_retries", "max_tokens", "max_completion_tokens", "stream_options", "model", "messages", "stream"]).prop_shuffle(),
-        present in any::<u16>(), named: bool, cap in prop::option::of(1_u64..20), space in "[ \n]?", quirk in any::<(bool, bool)>(),
+        order in Just(vec!["router", "models", "provider", "num_retries", "max_tokens", "max_completion_tokens", "stream_options", "response_format", "model", "messages", "stream"]).prop_shuffle(),
+        present in any::<u16>(), named: bool, going_on: bool, cap in prop::option::of(1_u64..20), space in "[ \n]?", quirk in any::<(bool, bool)>(),
     ) {
         let quirks = Quirks {
             max_tokens: if quirk.0 { MaxTokensName::MaxTokens } else { MaxTokensName::MaxCompletionTokens },
@@ -169,7 +169,8 @@ proptest! {
                 "max_completion_tokens" => "null",
                 "stream_options" => r#"{"include_usage":false}"#,
                 "model" => "\"m\"",
-                "messages" => r#"[{"role":"user","content":"h,i"}]"#,
+                "messages" => r#"[{"role":"user","content":"h,i"} ]"#,
+                "response_format" => r#"{"type":"json_object"}"#,
                 _ => "true",
             };
             let must = *name == "messages" || *name == if named { "model" } else { "models" };
@@ -179,12 +180,25 @@ proptest! {
             (must || present & (1 << at) != 0).then(|| format!("\"{name}\"{space}:{value}{space}"))
         }).collect();
         let request = format!("{{{space}{}}}", members.join(&format!(",{space}")));
-        let seen = passed(&request, cap, quirks);
+        let tail = Tail {
+            messages: r#"{"role":"assistant","content":"]}"}"#.to_owned(),
+            members: &[("add_generation_prompt", false)],
+            without_format: true,
+        };
+        let tail = going_on.then_some(&tail);
+        let pieces = body(&scanned(&request), &Changes { model: "up", cap, quirks, tail });
+        let seen = String::from_utf8(pieces.concat()).unwrap();
         let value: serde_json::Value = serde_json::from_str(&seen).map_err(|e| TestCaseError::fail(format!("{e}: {seen}")))?;
         prop_assert_eq!(&value["model"], "up");
         for own in ["router", "models", "provider", "num_retries"] {
             prop_assert!(value.get(own).is_none(), "{}", seen);
         }
+        let messages = value["messages"].as_array().unwrap();
+        prop_assert_eq!(messages.len(), 1 + usize::from(going_on));
+        prop_assert!(!going_on || messages[1]["content"] == "]}", "{}", seen);
+        prop_assert_eq!(value.get("add_generation_prompt").is_some(), going_on);
+        prop_assert!(!going_on || value.get("response_format").is_none());
+        prop_assert!(value.get("router").is_none());
         if let Some(cap) = cap {
             let name = if quirk.0 { "max_tokens" } else { "max_completion_tokens" };
             prop_assert!(value[name].as_u64().is_some_and(|limit| limit <= cap), "{}", seen);
