@@ -225,16 +225,13 @@ fn a_cap_is_set_and_said_and_what_cannot_be_paid_is_refused() {
     // What a client claims counts for nothing.
     let claimed = ask(json!({ "router": { "tags": ["others"] }, "max_tokens": 50 })).send(server.data());
     assert_eq!((claimed.status, claimed.header("x-router-clamped")), (200, ""));
-    // A limit that never clamps: 8,192 tokens do not fit into five cents.
+    // One of its budgets never clamps, so nothing is: 8,192 tokens cost eight cents, and the tightest has two.
     let whole = ask(json!({ "model": "a/m" })).send(server.data());
     assert_eq!(whole.status, 402, "{}", whole.text());
     let error = &whole.json()["error"];
     assert_eq!(error["code"], "budget_exceeded");
     let message = error["message"].as_str().unwrap();
-    assert!(
-        message.contains("\"strict\" (0.05 USD, month)") && message.contains("begins anew at"),
-        "{message}"
-    );
+    assert!(message.contains("\"labs\" (0.02 USD, day)") && message.contains("begins anew at"), "{message}");
     assert_eq!(ask(json!({ "model": "a/m", "max_tokens": 50 })).send(server.data()).status, 200);
 
     let usage = Request::get("/v1/router/usage").with("x-api-key", KEY).send(server.data()).json();

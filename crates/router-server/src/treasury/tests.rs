@@ -55,6 +55,16 @@ impl Bench {
         }
     }
 
+    /// A client that leaves at once.
+    fn ask_and_leave(&self, accounts: &Accounts) {
+        let ask = Ask { wanted: usd(9_000_000), least: usd(2_000_000) };
+        match self.treasury.take(accounts.clone(), ask) {
+            Taking::Held(held) => assert_eq!(self.treasury.settle(held, Usd::ZERO), Usd::ZERO),
+            Taking::Wait(waiting) => drop(waiting),
+            Taking::Short(_) => {}
+        }
+    }
+
     /// Waits until the startup of the ledger is over, so that nothing is expected to come back from dead processes.
     async fn settled(&self) {
         while self.treasury.may_return() {
@@ -77,13 +87,7 @@ async fn spend(bench: &Bench, accounts: &Accounts, tasks: usize) -> i64 {
             let mut rng = fastrand_like(number as u64);
             loop {
                 if number % 7 == 0 {
-                    // A client that leaves at once.
-                    let ask = Ask { wanted: usd(9_000_000), least: usd(2_000_000) };
-                    match bench.treasury.take(accounts.clone(), ask) {
-                        Taking::Held(held) => assert_eq!(bench.treasury.settle(held, Usd::ZERO), Usd::ZERO),
-                        Taking::Wait(waiting) => drop(waiting),
-                        Taking::Short(_) => {}
-                    }
+                    bench.ask_and_leave(accounts);
                 }
                 let mut held = match bench.hold(accounts, 8_000_000, 2_000_000).await {
                     Ok(held) => held,
