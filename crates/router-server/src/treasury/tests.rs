@@ -86,7 +86,7 @@ async fn spend(bench: &Bench, accounts: &Accounts, tasks: usize) -> i64 {
         async move {
             let mut rng = fastrand_like(number as u64);
             loop {
-                if number % 7 == 0 {
+                if number.is_multiple_of(7) {
                     bench.ask_and_leave(accounts);
                 }
                 let mut held = match bench.hold(accounts, 8_000_000, 2_000_000).await {
@@ -97,7 +97,7 @@ async fn spend(bench: &Bench, accounts: &Accounts, tasks: usize) -> i64 {
                         return;
                     }
                 };
-                if rng() % 3 == 0 {
+                if rng().is_multiple_of(3) {
                     let _ = bench.treasury.extend(&mut held, usd(1_000_000));
                 }
                 let amount = held.amount().nano();
@@ -134,7 +134,7 @@ async fn a_thousand_tasks_spend_a_dollar_and_no_more() {
     bench.settled().await;
     let accounts = bench.accounts(&[policy("narrow", 1_000_000_000), policy("wide", 5_000_000_000)]);
     let spent = spend(&bench, &accounts, 1_000).await;
-    assert!(spent <= 1_000_000_000 && spent >= 980_000_000, "{spent}");
+    assert!((980_000_000..=1_000_000_000).contains(&spent), "{spent}");
     assert_eq!(bench.treasury.left(&accounts), Some(usd(1_000_000_000 - spent)));
 }
 
@@ -148,7 +148,7 @@ async fn two_processes_share_a_dollar() {
     let (at_one, at_two) = (one.accounts(&narrow), two.accounts(&narrow));
     let spent = tokio::join!(spend(&one, &at_one, 50), spend(&two, &at_two, 50));
     let sum = spent.0 + spent.1;
-    assert!(sum <= 1_000_000_000 && sum >= 980_000_000, "{spent:?}");
+    assert!((980_000_000..=1_000_000_000).contains(&sum), "{spent:?}");
     let on = [router_core::budget::BudgetUse { budget: "narrow".into(), start: Timestamp::ZERO }];
     let figures = one.ledger.budget_figures(&on).await.unwrap();
     assert!(figures[0].allotted <= usd(1_000_000_000), "{figures:?}");

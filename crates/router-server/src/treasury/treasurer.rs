@@ -103,7 +103,7 @@ impl Office {
                 Some(purse) = told.recv() => self.visit(&purse).await,
                 _ = round.tick() => {
                     rounds = rounds.wrapping_add(1);
-                    self.round(rounds % FIGURES_EVERY == 0, stop).await;
+                    self.round(rounds.is_multiple_of(FIGURES_EVERY), stop).await;
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use router_core::budget::BudgetUse;
 use router_core::compiled::{ClientKey, Compiled};
+use router_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Account, Treasury};
@@ -66,7 +67,7 @@ impl Treasury {
             "settled_usd": money.settled().to_string(),
             "held_usd": money.budget.held().to_string(),
             "left_usd": money.rest(limit).to_string(),
-            "resets_at": period.end(now).map(|end| end.rfc3339()),
+            "resets_at": period.end(now).map(Timestamp::rfc3339),
             "model": matches.model, "provider": matches.provider, "deployment": matches.deployment,
         })
     }
