@@ -182,7 +182,7 @@ impl StreamReply {
                     // Half an event is no bad one.
                     let broken = self.fault(truncated());
                     let half = |fault: Fault| match fault.kind {
-                        FailureKind::BadReply => broken,
+                        FailureKind::BadReply | FailureKind::Empty => broken,
                         _ => fault,
                     };
                     match self.event(event) {

@@ -204,7 +204,7 @@ async fn a_stream_cut_at_any_byte_is_one_answer() {
                 assert_eq!((seen, finishes.len()), (text(), 1), "whole without its end, at {cut_at}");
                 continue;
             };
-            assert_eq!(fault.kind, FailureKind::Truncated);
+            assert_eq!(fault.kind, FailureKind::Truncated, "{first:?} at {cut_at}");
             let mut cut = match cut {
                 Ok(cut) => cut,
                 Err(why) => {
