@@ -112,6 +112,11 @@ impl FailureKind {
         FailurePolicy { health, next }
     }
 
+    /// What was refused is the credential of the call, or what is left for it: another one may well be taken.
+    pub const fn is_of_one_credential(self) -> bool {
+        matches!(self, Self::RateLimited | Self::Auth | Self::OutOfCredit)
+    }
+
     /// The public name, as in logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::live::{Live, Stage};
 use super::options::{Bar, Wait, limits_end};
 use super::retry::backoff;
-use super::{Actions, BoardView, Failover, Failure, Finish};
+use super::{Actions, Another, BoardView, Failover, Failure, Finish};
 use crate::attempt::{FailureKind, Next};
 use crate::time::Timestamp;
 
@@ -18,12 +18,19 @@ impl Failover {
         view: BoardView<'_>,
     ) -> Actions {
         let kind = failure.kind;
+        let another = failure.another.filter(|another| {
+            let changes = self.options.get(live.option).map_or(0, |option| option.changes);
+            // Each gives way once, whatever time brings back.
+            let at_once = changes.saturating_add(1) < another.credentials;
+            kind.is_of_one_credential() && (at_once || !another.ready_in.is_zero())
+        });
         if kind == FailureKind::Inexpressible {
             // Nothing was sent: as if it had not been made.
             self.calls -= 1;
             self.paid -= u32::from(live.paid);
         } else {
-            self.only_limits &= kind == FailureKind::RateLimited;
+            // A credential that is refused beside another is no word of the deployment.
+            self.only_limits &= kind == FailureKind::RateLimited || another.is_some();
         }
         if kind != FailureKind::Inexpressible || self.last_failure.is_none() {
             self.last_failure = Some(kind);
@@ -34,11 +41,14 @@ impl Failover {
                 return self.stop(Finish::Broken(live.no, kind));
             }
         }
-        match self.way(kind, &live) {
-            Next::Nowhere => return self.stop(Finish::Failed(Some(kind))),
-            Next::Elsewhere => self.bar(live.option, Bar::Useless),
-            Next::LongerWindow => self.bar_all_but_longer_than(live.option),
-            Next::Anywhere => self.delay(live.option, failure.retry_after, now),
+        match (self.way(kind, &live), another) {
+            (Next::Anywhere | Next::Elsewhere, Some(another)) => {
+                self.change(live.option, another, failure.retry_after, now);
+            }
+            (Next::Nowhere, _) => return self.stop(Finish::Failed(Some(kind))),
+            (Next::Elsewhere, _) => self.bar(live.option, Bar::Useless),
+            (Next::LongerWindow, _) => self.bar_all_but_longer_than(live.option),
+            (Next::Anywhere, _) => self.delay(live.option, failure.retry_after, now),
         }
         if self.live.is_empty() { self.go_on(now, view) } else { Actions::new() }
     }
@@ -88,6 +98,19 @@ impl Failover {
                 option.bar = Some(Bar::Useless);
             }
         }
+    }
+
+    /// The same deployment with another credential: at once, and as nobody's repeat; when none has room, as soon as one
+    /// has.
+    fn change(&mut self, at: usize, another: Another, retry_after: Option<Duration>, now: Timestamp) {
+        let Some(option) = self.options.get_mut(at) else { return };
+        if another.ready_in.is_zero() {
+            (option.changes, option.changed) = (option.changes + 1, true);
+            (option.ready_at, option.wait) = (now, Wait::Short);
+            return;
+        }
+        let wait = retry_after.map_or(another.ready_in, |after| after.min(another.ready_in));
+        self.delay(at, Some(wait), now);
     }
 
     /// The same deployment not before its backoff, and not before the time it named. The jitter comes on top of that time:

@@ -172,10 +172,11 @@ impl Failover {
         let (stream, deadline) = (self.stream, self.deadline);
         let Some(live) = self.live.iter_mut().find(|l| l.no == no) else { return Actions::new() };
         let Stage::Admitting { draws, .. } = live.stage else { return Actions::new() };
-        let Some(option) = self.options.get(live.option) else { return Actions::new() };
+        let Some(option) = self.options.get_mut(live.option) else { return Actions::new() };
         if now >= deadline {
             return self.stop(Finish::DeadlineExceeded);
         }
+        option.changed = false;
         live.stage = Stage::Sent;
         self.sent += 1;
         self.calls += 1;

@@ -80,6 +80,15 @@ pub enum NotAdmitted {
     CannotGoOn,
 }
 
+/// Another credential of the deployment that an attempt was refused by: it may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Another {
+    /// It has room after so long; zero: now, and then the next call there is made with it or its like.
+    pub ready_in: Duration,
+    /// Credentials that the deployment has in all.
+    pub credentials: u16,
+}
+
 /// How an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -90,6 +99,8 @@ pub struct Failure {
     /// Another attempt can go on with what the client has seen of this one. Read of a committed attempt alone: of others
     /// it has seen nothing.
     pub can_go_on: bool,
+    /// Of a failure that is its credential's (`FailureKind::is_of_one_credential`): whether there is another.
+    pub another: Option<Another>,
 }
 
 /// What happened.

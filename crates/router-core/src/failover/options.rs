@@ -75,6 +75,10 @@ pub(super) struct Candidate {
     pub(super) terms: CallTerms,
     pub(super) bar: Option<Bar>,
     pub(super) failures: u32,
+    /// So often another of its credentials took the place of one that was refused.
+    pub(super) changes: u16,
+    /// The next call there is such a one: it repeats nothing that failed.
+    pub(super) changed: bool,
     /// Asked for a place in vain, so often.
     pub(super) polls: u32,
     /// The board let nobody in when it was asked: out for this request, whatever an older view says.
@@ -134,6 +138,8 @@ pub(super) fn candidates(
                     terms: terms(deployment),
                     bar: None,
                     failures: 0,
+                    changes: 0,
+                    changed: false,
                     polls: 0,
                     turned_away: false,
                     ready_at: Timestamp::ZERO,
@@ -227,7 +233,7 @@ fn rate(list: &Candidates, option: usize, allowed: Allowance, view: BoardView<'_
     if seen.state == DeploymentState::Disabled {
         return None;
     }
-    let free = !allowed.repeats || (candidate.failures == 0 && seen.proven);
+    let free = !allowed.repeats || candidate.changed || (candidate.failures == 0 && seen.proven);
     let from = if free { Timestamp::ZERO } else { allowed.draws_from? };
     // Once turned away, only a free ticket changes that.
     let out = is_out(seen.state) || (candidate.turned_away && seen.state != DeploymentState::HalfOpen);

@@ -157,9 +157,21 @@ fn event(words: &[&str]) -> Event {
         "more" => Event::Progress(no(), 10),
         "end" => Event::Ended(no()),
         "fail" => {
-            let can_go_on = words.get(3) != Some(&"stuck");
-            let after = words.get(3).filter(|_| can_go_on).map(|s| Duration::from_secs(s.parse().unwrap()));
-            Event::Failed(no(), Failure { kind: kind(words[2]), retry_after: after, can_go_on })
+            let secs = |s: &str| Duration::from_secs(s.parse().unwrap());
+            let mut failure =
+                Failure { kind: kind(words[2]), retry_after: None, can_go_on: true, another: None };
+            for word in &words[3..] {
+                match word.split_once('=') {
+                    Some(("another", at)) => {
+                        let (ready_in, of) = at.split_once('/').unwrap();
+                        let credentials = of.parse().unwrap();
+                        failure.another = Some(Another { ready_in: secs(ready_in), credentials });
+                    }
+                    _ if *word == "stuck" => failure.can_go_on = false,
+                    _ => failure.retry_after = Some(secs(word)),
+                }
+            }
+            Event::Failed(no(), failure)
         }
         "timer" | "wake" => Event::Timer,
         "gone" => Event::ClientGone,
@@ -308,6 +320,40 @@ fn a_proven_deployment_is_free_and_others_draw() {
         "a b",
         "b proven | fail 1 stalled > admit 2 b | in 2 > send 2 | +1 | fail 2 empty > admit 3 a draws",
     );
+}
+
+#[test]
+fn another_credential_goes_on_at_once_and_each_gives_way_once() {
+    for kind in ["auth", "out_of_credit", "rate_limited"] {
+        // Nobody's repeat: neither the number of attempts nor the budget nor a backoff stands before it.
+        let again =
+            format!("fail 1 {kind} another=0/2 > admit 2 a | in 2 > send 2 | end 2 > commit 2, answered 2");
+        sent("a b attempts=1", &again);
+        sent("a b", &format!("b proven | a busy | fail 1 {kind} another=0/2 > admit 2 b"));
+        // What follows it is as ever.
+        let then = format!("fail 1 {kind} another=0/3 > admit 2 a | in 2 > send 2");
+        sent("a b attempts=1", &format!("{then} | fail 2 timeout > failed timeout"));
+        sent("a b", &format!("b proven | {then} | fail 2 timeout > admit 3 b"));
+        sent("a b attempts=1", &format!("{then} | fail 2 bad_request > failed bad_request"));
+    }
+    // Three credentials give way twice: the third is the last.
+    let twice = "fail 1 auth another=0/3 > admit 2 a | in 2 > send 2 | fail 2 auth another=0/3 > admit 3 a | in 3 > send 3";
+    sent("a attempts=1", &format!("{twice} | fail 3 auth > failed auth"));
+    sent("a attempts=1", &format!("{twice} | fail 3 auth another=0/3 > failed auth"));
+    sent("a b", &format!("b proven | {twice} | fail 3 auth > admit 4 b"));
+    sent("a", "fail 1 timeout another=0/2 > wake ~");
+    // Not let in after all, it may still come.
+    sent("a", "fail 1 auth another=0/2 > admit 2 a | out 2 full > wake ~ | wake > admit 2 a | in 2 > send 2");
+}
+
+#[test]
+fn another_credential_without_room_is_waited_for_like_a_limit() {
+    sent("a b", "b proven | fail 1 auth another=5/2 > admit 2 b");
+    sent("a deadline=3", "fail 1 auth another=5/2 > busy ~");
+    sent("a deadline=8", "fail 1 auth another=5/2 > wake ~ | wake > admit 2 a draws");
+    // The sooner of both: the one that was limited, or the other.
+    sent("a deadline=8", "fail 1 rate_limited 20 another=5/2 > wake ~ | wake > admit 2 a draws");
+    sent("a deadline=8", "fail 1 rate_limited 20 another=30/2 > busy ~");
 }
 
 #[test]
@@ -650,7 +696,8 @@ fn backoff_is_full_jitter_and_never_before_retry_after() {
             let mut failover = setting.failover();
             failover.on(Event::Start, START, &[]);
             failover.on(Event::Admitted(AttemptNo(1)), START, &[]);
-            let failure = Failure { kind: FailureKind::Overloaded, retry_after: told, can_go_on: true };
+            let failure =
+                Failure { kind: FailureKind::Overloaded, retry_after: told, can_go_on: true, another: None };
             let failed = Event::Failed(AttemptNo(1), failure);
             let Some(Action::WakeAt(at)) = failover.on(failed, START, &[]).first().copied() else {
                 panic!("no wake-up for seed {seed}");

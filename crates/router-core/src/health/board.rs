@@ -12,7 +12,7 @@ use super::seat::{Ask, BreakerGauge, Change, Ending, HealthSnapshot, Permit, Sav
 use super::silence::Silence;
 use crate::attempt::{FailureKind, HealthEffect, Outcome};
 use crate::compiled::{BreakerPolicy, Limits};
-use crate::failover::{NotAdmitted, Place};
+use crate::failover::{Another, NotAdmitted, Place};
 use crate::limit::{Limiter, Queue, RateState};
 use crate::select::{DeploymentState, DeploymentView};
 use crate::time::Timestamp;
@@ -270,6 +270,12 @@ impl DeploymentHealth {
             _ if refused => Change::Refused { credential },
             _ => Change::None,
         }
+    }
+
+    /// After a call of so many tokens with this credential was refused: whether there is another to make it with.
+    pub fn another(&mut self, now: Timestamp, credential: usize, tokens: u64) -> Option<Another> {
+        let ready_in = self.credentials.another(now, credential, tokens)?;
+        Some(Another { ready_in, credentials: u16::try_from(self.credentials.len()).unwrap_or(u16::MAX) })
     }
 
     /// A 429 takes its credential away until the time told; one without a time for a moment, if there are others. Without

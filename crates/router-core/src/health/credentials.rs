@@ -197,6 +197,17 @@ impl Credentials {
         all.map(|c| when(&c.learned)).min().unwrap_or_default()
     }
 
+    /// Another than this one that may be used, if the next call will not be made with this one again: after how long it
+    /// has room.
+    pub(super) fn another(&mut self, now: Timestamp, but: usize, tokens: u64) -> Option<Duration> {
+        self.tick(now);
+        let others = self.list.iter().enumerate().filter(|(at, c)| *at != but && c.is_usable());
+        let at = others.map(|(_, c)| c.learned.bookable_at(now, tokens)).min()?;
+        let this = self.list.get(but);
+        let again = this.is_some_and(|c| c.is_usable() && c.learned.free_at(now, tokens) <= now);
+        (!again).then(|| at.since(now))
+    }
+
     /// Draws the credential of a call by weight: among those that may be used and have room, else among those that may be
     /// used and that no order keeps away, else among all.
     pub(super) fn draw(&mut self, now: Timestamp, tokens: u64, seed: u64) -> Use {

@@ -42,6 +42,11 @@ impl Permit {
         usize::from(self.seat.made.at)
     }
 
+    /// Tokens it asked for.
+    pub fn tokens(&self) -> u64 {
+        self.seat.tokens
+    }
+
     pub(super) fn into_parts(self) -> (Seat, Option<WaitingPlace>) {
         (self.seat, self.waiting)
     }

@@ -236,7 +236,10 @@ impl World<'_> {
             self.model.leave(self.now, entry, failed);
         }
         if failed {
-            self.feed(n, Event::Failed(no, Failure { kind, retry_after: None, can_go_on: false }));
+            self.feed(
+                n,
+                Event::Failed(no, Failure { kind, retry_after: None, can_go_on: false, another: None }),
+            );
         } else {
             self.feed(n, Event::Visible(no, Seen::Text));
             self.feed(n, Event::Ended(no));

@@ -5,13 +5,18 @@ use std::collections::BTreeMap;
 use router_core::attempt::{FailureKind, Next};
 use router_core::budget::Hold;
 use router_core::compiled::DeploymentIdx;
-use router_core::failover::{Action, AttemptNo, Failover, Finish, Place};
+use router_core::failover::{Action, Another, AttemptNo, Failover, Finish, Place};
 use router_core::health::Permit;
 use router_core::money::Usd;
 use router_core::select::{DeploymentState, DeploymentView};
 use router_core::time::Timestamp;
 
 use crate::setting::{Request, retry_policy};
+
+/// Deployments that a random world has at most.
+pub(crate) const MAX_DEPLOYMENTS: u32 = 5;
+/// Credentials that each of them has at most.
+pub(crate) const MAX_CREDENTIALS: u32 = 4;
 
 /// An admitted attempt.
 #[derive(Debug)]
@@ -42,6 +47,8 @@ pub(crate) struct Flight {
     /// Whom it asked first.
     first: Option<DeploymentIdx>,
     barred: Vec<DeploymentIdx>,
+    /// Where another credential takes the place of the one that was refused.
+    changed: Vec<DeploymentIdx>,
     failures: Vec<FailureKind>,
     pub(crate) sent: u32,
     /// Of those, written: what could not be expressed was never made.
@@ -68,6 +75,7 @@ impl Flight {
             booked: BTreeMap::new(),
             first: None,
             barred: vec![],
+            changed: vec![],
             failures: vec![],
             sent: 0,
             calls: 0,
@@ -110,7 +118,8 @@ impl Flight {
             assert!(!draws && !last_resort && place == Place::Now && self.race.is_none());
         } else {
             assert!(self.live.is_empty(), "one at a time, but for a race");
-            assert!(draws || self.calls == 0 || seen.proven, "only a move to a proven one is free");
+            let free = self.calls == 0 || seen.proven || self.changed.contains(&deployment);
+            assert!(draws || free, "only a move to a proven one, or to another credential, is free");
         }
     }
 
@@ -125,6 +134,13 @@ impl Flight {
     pub(crate) fn sent(&mut self, no: AttemptNo) {
         self.sent += 1;
         self.calls += 1;
+        // Those that were paid, each deployment once for nothing, and each credential that gave way; and a hedge.
+        assert!(
+            self.calls <= retry_policy().attempts + MAX_DEPLOYMENTS * MAX_CREDENTIALS + 1,
+            "no end of calls"
+        );
+        let deployment = self.live.get(&no).map(|live| live.deployment);
+        self.changed.retain(|changed| Some(*changed) != deployment);
         assert_eq!(no, AttemptNo(self.sent), "numbers have no holes");
         self.rescues += u32::from(self.shown);
     }
@@ -135,7 +151,13 @@ impl Flight {
         self.shown = true;
     }
 
-    pub(crate) fn failed(&mut self, no: AttemptNo, deployment: DeploymentIdx, kind: FailureKind) {
+    pub(crate) fn failed(
+        &mut self,
+        no: AttemptNo,
+        deployment: DeploymentIdx,
+        (kind, another): (FailureKind, Option<Another>),
+    ) {
+        self.changed.extend(another.map(|_| deployment));
         let going_on = self.shown && self.committed != Some(no);
         self.committed.take_if(|committed| *committed == no);
         self.failures.push(kind);
@@ -144,7 +166,7 @@ impl Flight {
             self.drew.retain(|drew| *drew != no);
         }
         let refused = kind.policy().next == Next::Nowhere && going_on;
-        if kind.policy().next == Next::Elsewhere || refused {
+        if (kind.policy().next == Next::Elsewhere && another.is_none()) || refused {
             self.barred.push(deployment);
         }
     }

@@ -8,6 +8,7 @@ use router_core::failover::Finish;
 use router_core::money::Usd;
 use router_core::time::Timestamp;
 
+use crate::flight::{MAX_CREDENTIALS, MAX_DEPLOYMENTS};
 use crate::setting::{KINDS, Request, START, Settings, secs};
 use crate::upstream::{Mode, Upstream};
 use crate::world::World;
@@ -21,6 +22,13 @@ fn mode(rng: &mut fastrand::Rng) -> Mode {
         4 => Mode::Stalling(rng.u32(1..=100)),
         _ => Mode::Good,
     }
+}
+
+/// Mostly one that is good; else up to four, of which some are refused.
+fn credentials(rng: &mut fastrand::Rng) -> Vec<Option<FailureKind>> {
+    let refused = [FailureKind::Auth, FailureKind::OutOfCredit, FailureKind::RateLimited];
+    let count = if rng.bool() { rng.u32(2..=MAX_CREDENTIALS) } else { 1 };
+    (0..count).map(|_| (count > 1 && rng.u8(0..3) == 0).then(|| refused[rng.usize(..3)])).collect()
 }
 
 fn deployment(rng: &mut fastrand::Rng) -> (Limits, Upstream) {
@@ -43,6 +51,7 @@ fn deployment(rng: &mut fastrand::Rng) -> (Limits, Upstream) {
         total_ms: rng.u64(50..20_000),
         price: rng.i64(0..50),
         prefill: rng.bool(),
+        credentials: credentials(rng),
     };
     (limits, upstream)
 }
@@ -69,7 +78,7 @@ fn request(rng: &mut fastrand::Rng, deployments: u16, spread_ms: u64) -> Request
 
 fn world(seed: u64) -> World {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let deployments: Vec<_> = (0..rng.usize(1..6)).map(|_| deployment(&mut rng)).collect();
+    let deployments: Vec<_> = (0..rng.u32(1..=MAX_DEPLOYMENTS)).map(|_| deployment(&mut rng)).collect();
     let count = u16::try_from(deployments.len()).unwrap();
     let spread_ms = if rng.bool() { 0 } else { rng.u64(1..200_000) };
     let requests = (0..rng.usize(1..200)).map(|_| request(&mut rng, count, spread_ms)).collect();

@@ -123,6 +123,21 @@ fn a_silent_deployment_is_passed_over_before_its_time_limit() {
     assert_eq!(calls, 0, "none between the suspicion and the time limit");
 }
 
+/// One deployment with three credentials, of which one is revoked and one without credit: no client sees it, and each of
+/// the two is asked once per cooldown (30 s, then a minute, two, four).
+#[test]
+fn refused_credentials_are_not_seen_by_clients() {
+    let mut upstream = Upstream::good(100, 400);
+    upstream.credentials = vec![Some(FailureKind::Auth), None, Some(FailureKind::OutOfCredit)];
+    let requests = (0..2_000).map(|n| request(n * 200, 1)).collect();
+    let mut world = World::new(7, vec![(Limits::default(), upstream)], requests);
+    world.run();
+    assert_eq!(world.answered(), 2_000, "no client sees an error");
+    let refused = world.sent.len() - 2_000;
+    // At 0, 30, 90, 210 s; a call or two more may be under way when the first refusal comes.
+    assert!((8..=12).contains(&refused), "{refused}");
+}
+
 /// One of two cuts nine of ten streams in the middle: every client gets a whole answer.
 #[test]
 fn streams_that_are_cut_are_gone_on_with() {

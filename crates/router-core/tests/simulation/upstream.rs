@@ -42,6 +42,8 @@ pub(crate) struct Upstream {
     /// Nano-USD per token.
     pub(crate) price: i64,
     pub(crate) prefill: bool,
+    /// Its credentials: how each is refused, if it is.
+    pub(crate) credentials: Vec<Option<FailureKind>>,
 }
 
 impl Upstream {
@@ -52,7 +54,25 @@ impl Upstream {
             total_ms,
             price: 10,
             prefill: false,
+            credentials: vec![None],
         }
+    }
+
+    /// What will be noticed of a call made with this credential, if it is refused.
+    pub(crate) fn refusal(
+        &self,
+        now: Timestamp,
+        limits: &AttemptLimits,
+        credential: usize,
+    ) -> Option<Vec<(Timestamp, Notice)>> {
+        let kind = self.credentials[credential]?;
+        let at = now + Duration::from_millis(self.first_byte_ms);
+        let notice = if at > limits.answer_by {
+            (limits.answer_by, Notice::Failed(FailureKind::Timeout, None))
+        } else {
+            (at, Notice::Failed(kind, None))
+        };
+        Some(vec![notice])
     }
 
     fn mode(&self, now: Timestamp) -> Mode {

@@ -67,9 +67,13 @@ impl World {
         let health = health.map(|(n, (limits, _))| {
             DeploymentHealth::new(&format!("provider/model-{n}"), &breaker_policy(), *limits)
         });
+        let mut health: Vec<_> = health.collect();
+        for (health, (_, upstream)) in health.iter_mut().zip(&deployments) {
+            health.set_credentials(&vec![1; upstream.credentials.len()]);
+        }
         let mut world = Self {
             now: START,
-            health: health.collect(),
+            health,
             states: vec![vec![]; deployments.len()],
             upstreams: deployments.into_iter().map(|(_, upstream)| upstream).collect(),
             flights: BTreeMap::new(),
@@ -216,16 +220,23 @@ impl World {
             Notice::Visible(seen) => return self.feed(n, Event::Visible(no, seen)),
             Notice::Ended => (Event::Ended(no), Outcome::Success, None),
             Notice::Failed(kind, retry_after) => {
-                let failure = Failure { kind, retry_after, can_go_on: flight.request.can_go_on };
+                let can_go_on = flight.request.can_go_on;
+                let failure = Failure { kind, retry_after, can_go_on, another: None };
                 (Event::Failed(no, failure), Outcome::Failure(kind), retry_after)
             }
         };
+        let mut event = event;
         if let Some(live) = flight.live.remove(&no) {
+            let (credential, tokens) = (live.permit.credential(), live.permit.tokens());
             let cost = self.book(n, live.hold, (live.deployment, live.permit), (outcome, retry_after));
             let Some(flight) = self.flights.get_mut(&n) else { return };
-            if let Outcome::Failure(kind) = outcome {
+            if let (Outcome::Failure(kind), Event::Failed(_, failure)) = (outcome, &mut event) {
+                let asks = kind.is_of_one_credential();
+                let another =
+                    asks.then(|| self.health[deployment.get()].another(now, credential, tokens)).flatten();
+                failure.another = another;
                 flight.lost(no, cost, false);
-                flight.failed(no, deployment, kind);
+                flight.failed(no, deployment, (kind, another));
             }
         }
         self.feed(n, event);
@@ -403,9 +414,12 @@ impl World {
         let live = flight.live.get_mut(&no).expect("only an admitted one is sent");
         assert!(!std::mem::replace(&mut live.sent, true), "sent once");
         let (deployment, stream) = (live.deployment, flight.request.stream);
+        let credential = live.permit.credential();
         self.sent.push((deployment, now));
         self.purse.sent();
-        let notices = self.upstreams[deployment.get()].call(now, stream, limits, &mut self.rng);
+        let upstream = &self.upstreams[deployment.get()];
+        let refusal = upstream.refusal(now, limits, credential);
+        let notices = refusal.unwrap_or_else(|| upstream.call(now, stream, limits, &mut self.rng));
         for (at, notice) in notices {
             self.plan(at, Todo::Notice(n, no, notice));
         }

@@ -252,6 +252,8 @@ fn a_refused_credential_goes_and_the_others_stay() {
     let bad = first.credential();
     let change = health.end(at(0), first, &ending(failed(FailureKind::Auth)));
     assert_eq!(change, Change::Refused { credential: bad as u16 });
+    assert_eq!(health.another(at(0), bad, 1), Some(Another { ready_in: Duration::ZERO, credentials: 2 }));
+    assert_eq!(health.another(at(0), 1 - bad, 1), None, "the other one is out");
     for n in 0..20 {
         let permit = health.admit(at(1), &Ask { seed: n, ..ask(true, false) }).unwrap();
         assert_ne!(permit.credential(), bad);
@@ -262,6 +264,7 @@ fn a_refused_credential_goes_and_the_others_stay() {
     assert_eq!(health.snapshot(at(2)).credentials_refused, 1);
     let last = health.admit(at(3), &ask(true, false)).unwrap();
     health.end(at(3), last, &ending(failed(FailureKind::OutOfCredit)));
+    assert_eq!(health.another(at(3), 1 - bad, 1), None);
     let view = health.view(at(1_003), SEED);
     assert_eq!((view.state, view.returns_in_ms), (DeploymentState::Open, 28_997));
     assert_eq!(health.snapshot(at(1_003)).breaker, BreakerGauge::Open);
@@ -289,9 +292,13 @@ fn a_limited_credential_rests_and_the_others_go_on() {
         credential
     };
     let first = limited(&mut health, Some(5_000));
+    let now = Some(Another { ready_in: Duration::ZERO, credentials: 2 });
+    assert_eq!(health.another(at(0), first, 1), now);
     assert!(!health.view(at(1), SEED).rate_spent);
     // Without a time it rests for a moment.
     assert_ne!(limited(&mut health, None), first);
+    let soon = Some(Another { ready_in: Duration::from_secs(1), credentials: 2 });
+    assert_eq!(health.another(at(0), first, 1), soon, "the other has rested by then");
     assert_eq!(health.admit(at(1), &ask(true, true)).unwrap_err(), NotAdmitted::Rate(at(1_000)));
     assert_eq!(health.view(at(1), SEED).returns_in_ms, 999);
     for _ in 0..20 {
