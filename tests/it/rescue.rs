@@ -7,6 +7,7 @@ use router_tests::client::{Answer, data};
 use router_tests::eventually;
 use router_tests::plan::{self, Place};
 use router_tests::prices::{Price, nanousd};
+use router_tests::python;
 use router_tests::server::{Server, merged};
 use router_tests::upstream::{Ending, Wire, said};
 use serde_json::{Value, json};
@@ -99,6 +100,63 @@ fn a_stream_that_is_cut_is_gone_on_with_by_another_and_its_client_sees_one_answe
 }
 
 #[test]
+fn the_end_says_that_the_answer_was_gone_on_with_and_by_whom() {
+    let server_of = |places: &[Place]| start(places, json!({}));
+    let (places, told) = (cut_and_rest(), cut_and_rest());
+    let (server, other) = (server_of(&places), server_of(&told));
+    // The official SDK takes a member that it does not know, and passes over comments.
+    let usage = python::run("stream.py", &[&server.base_url(), "either", "usage"]);
+    let plain = python::run("stream.py", &[&other.base_url(), "either", "plain"]);
+    for said_to_sdk in [&usage[0], &plain[0]] {
+        assert_eq!((&said_to_sdk["text"], &said_to_sdk["finish"]), (&json!(said(12)), &json!(["stop"])));
+        let kinds = said_to_sdk["kinds"].as_array().unwrap();
+        assert!(kinds.iter().all(|kind| kind == "ChatCompletionChunk"), "{kinds:?}");
+    }
+    assert_eq!(usage[0]["router"], json!({ "rescued": 1, "deployment": "second/m" }));
+    assert_eq!((&plain[0]["router"], &plain[0]["usage"]), (&Value::Null, &Value::Null));
+    server.stop();
+    other.stop();
+
+    let places = cut_and_rest();
+    let server = server_of(&places);
+    let end = ": x-router-rescued: 1\n: x-router-deployment: second/m\n\ndata: [DONE]\n\n";
+    let answer = server.chat(&ask(json!({ "stream": true })));
+    assert!(answer.text().ends_with(end), "{}", answer.text());
+    // Who was not rescued hears nothing of it.
+    for place in &places {
+        place.upstream.script(|script| (script.cut_after, script.raw) = (None, None));
+    }
+    for more in [json!({ "stream": true }), streamed()] {
+        let text = server.chat(&ask(more)).text();
+        assert!(text.ends_with("data: [DONE]\n\n") && !text.contains("rescued"), "{text}");
+    }
+    server.stop();
+}
+
+/// The first is cut at the eighth word; the second takes the request and dies in silence; the third goes on.
+#[test]
+fn what_a_continuation_used_that_showed_nothing_is_in_the_sum() {
+    let mut places = cut_and_rest();
+    let vain = Place::new("vain", "t", Wire::OpenaiChat, PRICE).with(|script| script.cut_after = Some(0));
+    places.insert(1, vain);
+    let server = start(&places, json!({}));
+    let answer = server.chat(&ask(streamed()));
+    let chunks = chunks(&answer);
+    assert_eq!(text(&chunks), said(12), "{}", answer.text());
+    let usage = chunks.iter().rfind(|chunk| chunk["usage"].is_object()).unwrap();
+    let rows = server.stop().rows();
+    let ends: Vec<_> = rows.attempts.iter().map(|row| (&*row.deployment, row.failure.is_some())).collect();
+    assert_eq!(ends, [("first/m", true), ("vain/m", true), ("second/m", false)]);
+    assert!(rows.attempts[1].estimated && rows.attempts[1].input_tokens > 0, "{:?}", rows.attempts[1]);
+    let sum = |of: fn(&router_tests::ledger::AttemptRow) -> i64| rows.attempts.iter().map(of).sum::<i64>();
+    assert_eq!(usage["usage"]["prompt_tokens"], sum(|row| row.input_tokens));
+    assert_eq!(usage["usage"]["completion_tokens"], sum(|row| row.output_tokens));
+    let cost = (usage["usage"]["cost"].as_f64().unwrap_or_default() * 1e9).round() as i128;
+    assert_eq!(cost, rows.cost_nanousd());
+    assert_eq!(usage["router"], json!({ "rescued": 1, "deployment": "second/m" }));
+}
+
+#[test]
 fn an_answer_that_cannot_be_gone_on_with_ends_with_the_error_event() {
     for (more, wish, calls) in [
         (json!({ "reliability": { "rescue": { "enabled": false } } }), json!({}), 0),
@@ -174,6 +232,12 @@ fn a_late_attempt_is_raced_and_its_loser_is_stopped_and_paid() {
         let ends: Vec<_> = raced.iter().map(|row| (&*row.deployment, row.outcome.as_deref())).collect();
         assert_eq!(ends, [("first/m", Some("cancelled")), ("second/m", Some("success"))]);
         assert!(raced[0].estimated && raced[0].cost_nanousd > 0, "the loser is paid: {:?}", raced[0]);
+        if !stream {
+            // The loser's part is in what the client is told, in the head and in the body.
+            let body = (answer.json()["usage"]["cost"].as_f64().unwrap_or_default() * 1e9).round() as i128;
+            assert_eq!(body, nanousd(answer.header("x-router-cost-usd")));
+            assert_eq!(body, raced.iter().map(|row| i128::from(row.cost_nanousd)).sum::<i128>());
+        }
         let whole = rows.requests.iter().map(|row| i128::from(row.cost_nanousd)).sum::<i128>();
         assert_eq!(whole, rows.cost_nanousd(), "and is in its request's cost");
     }

@@ -53,6 +53,21 @@ impl Request {
     /// # Errors
     /// The connection fails, or what comes is not HTTP.
     pub fn open(&self, address: SocketAddr) -> io::Result<Reply> {
+        let (stream, written) = self.begin(address)?;
+        Reply::read(BufReader::new(stream)).map_err(|error| written.err().unwrap_or(error))
+    }
+
+    /// Sends it and reads nothing: dropping what is returned is leaving before the answer has begun.
+    ///
+    /// # Errors
+    /// The connection fails.
+    pub fn send_only(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let (stream, written) = self.begin(address)?;
+        written.map(|()| stream)
+    }
+
+    /// A server may answer and close before it has read a body that it refuses: whether all was written is beside.
+    fn begin(&self, address: SocketAddr) -> io::Result<(TcpStream, io::Result<()>)> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(READ_TIMEOUT))?;
@@ -66,9 +81,8 @@ impl Request {
         head += "\r\n";
         let mut bytes = head.into_bytes();
         bytes.extend_from_slice(&self.body);
-        // A server may answer and close before it has read a body that it refuses.
         let written = (&stream).write_all(&bytes);
-        Reply::read(BufReader::new(stream)).map_err(|error| written.err().unwrap_or(error))
+        Ok((stream, written))
     }
 
     /// Sends it and reads the whole answer.

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 mod neighbours;
 
+use router_core::attempt::Outcome;
 use router_core::compiled::{BreakerPolicy, Compiled, DeploymentIdx, Limits, Reliability};
-use router_core::failover::{HedgeCredit, NotAdmitted, RetryBudget};
+use router_core::failover::{Another, HedgeCredit, NotAdmitted, RetryBudget};
 use router_core::health::{
     Ask, Change, Control, Controls, DeploymentHealth, Ending, HealthSnapshot, Permit, SavedHealth, Subject,
 };
@@ -141,9 +142,14 @@ impl Slot {
         lock(&self.health).first_byte(now, permit);
     }
 
-    /// An attempt ended.
-    fn end(&self, now: Timestamp, permit: Permit, ending: &Ending) -> Change {
-        lock(&self.health).end(now, permit, ending)
+    /// An attempt ended: what that means for the neighbours, and whether another credential may take its place, if it was
+    /// its credential's failure.
+    fn end(&self, now: Timestamp, permit: Permit, ending: &Ending) -> (Change, Option<Another>) {
+        let of_credential = matches!(ending.outcome, Outcome::Failure(kind) if kind.is_of_one_credential());
+        let (credential, tokens) = (permit.credential(), permit.tokens());
+        let mut health = lock(&self.health);
+        let change = health.end(now, permit, ending);
+        (change, of_credential.then(|| health.another(now, credential, tokens)).flatten())
     }
 
     fn view(&self, now: Timestamp, seed: u64) -> DeploymentView {
@@ -179,19 +185,21 @@ impl State {
         }
     }
 
-    /// An attempt ended: for its deployment, and for those that share something with it.
+    /// An attempt ended: for its deployment, and for those that share something with it. Whether another credential may
+    /// take its place.
     pub(crate) fn end(
         &self,
         engine: &Engine,
         at: DeploymentIdx,
         (now, permit): (Timestamp, Permit),
         ending: &Ending,
-    ) {
-        let change = engine.slot(at).end(now, permit, ending);
+    ) -> Option<Another> {
+        let (change, another) = engine.slot(at).end(now, permit, ending);
         // What a success changes (a step back into rotation) is seen at the next look: only what takes out is urgent.
         if engine.neighbours.heard(&engine.slots, at, now, change) {
             self.changed.notify_one();
         }
+        another
     }
 
     /// What is taken out by hand, all of it at once.

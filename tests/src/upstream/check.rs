@@ -28,9 +28,15 @@ pub(super) fn request(wire: Wire, head: &Parts, body: &[u8]) -> Call {
         }
         (Ok(value), Wire::Gemini) => gemini(path, head.uri.query(), &header("x-goog-api-key"), value),
     };
+    let key = match wire {
+        Wire::OpenaiChat => header("authorization").trim_start_matches("Bearer ").to_owned(),
+        Wire::Anthropic => header("x-api-key"),
+        Wire::Gemini => header("x-goog-api-key"),
+    };
     let input_tokens = body.len() as u64 / 4 + 1;
     Call {
         id: header("x-client-request-id"),
+        key,
         model,
         stream,
         input_tokens,

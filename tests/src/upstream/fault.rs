@@ -78,12 +78,7 @@ pub(super) fn steps(fault: Fault, wire: Wire, call: &Call, speech: &Speech) -> V
         }
         Fault::Silence => vec![Step::Hold],
         Fault::Reset => vec![Step::Reset],
-        Fault::Status(status) => refusal(wire, &Problem::of(status, "scripted failure"), ""),
-        Fault::Limited(seconds) => {
-            let again = format!("retry-after: {seconds}\r\n");
-            refusal(wire, &Problem::of(429, "scripted rate limit"), &again)
-        }
-        Fault::OutOfCredit => refusal(wire, &out_of_credit(wire), ""),
+        Fault::Status(_) | Fault::Limited(_) | Fault::OutOfCredit => refusal(fault, wire),
         Fault::Html => {
             let page = "<!DOCTYPE html><html><body><h1>Welcome to the proxy</h1></body></html>";
             whole(200, "text/html", "", page)
@@ -101,6 +96,17 @@ pub(super) fn steps(fault: Fault, wire: Wire, call: &Call, speech: &Speech) -> V
     }
 }
 
+/// The status, body and seconds to stay away of a refusal; `None`: this fault is none.
+pub(super) fn refused(fault: Fault, wire: Wire) -> Option<(u16, String, Option<u32>)> {
+    let (problem, again) = match fault {
+        Fault::Status(status) => (Problem::of(status, "scripted failure"), None),
+        Fault::Limited(seconds) => (Problem::of(429, "scripted rate limit"), Some(seconds)),
+        Fault::OutOfCredit => (out_of_credit(wire), None),
+        _ => return None,
+    };
+    Some((problem.status, problem.body(wire), again))
+}
+
 /// A body of known length, and its connection stays.
 fn whole(status: u16, content_type: &str, more: &str, body: &str) -> Vec<Step> {
     let mut bytes = head(status, content_type, more, Framing::Length(body.len()));
@@ -108,8 +114,10 @@ fn whole(status: u16, content_type: &str, more: &str, body: &str) -> Vec<Step> {
     vec![Step::Send(bytes)]
 }
 
-fn refusal(wire: Wire, problem: &Problem<'_>, more: &str) -> Vec<Step> {
-    whole(problem.status, "application/json", more, &problem.body(wire))
+fn refusal(fault: Fault, wire: Wire) -> Vec<Step> {
+    let Some((status, body, again)) = refused(fault, wire) else { return Vec::new() };
+    let again = again.map(|seconds| format!("retry-after: {seconds}\r\n")).unwrap_or_default();
+    whole(status, "application/json", &again, &body)
 }
 
 /// A 429 that is no rate limit, as each provider says it (their error pages; OpenAI by code, the others by text).

@@ -44,6 +44,8 @@ pub struct Script {
     pub fail_percent: u32,
     /// Calls answered per minute, in a fixed window from the first call on; the rest get 429 with `retry-after`.
     pub rpm: Option<u32>,
+    /// Calls made with these keys are refused so.
+    pub keys: &'static [(&'static str, Fault)],
     /// Streams are cut off after so many words.
     pub cut_after: Option<u32>,
     /// A request with tools and no result yet is answered by two calls at once, in place of words.
@@ -62,6 +64,7 @@ impl Default for Script {
             word_gap: Duration::ZERO,
             fail_percent: 0,
             rpm: None,
+            keys: &[],
             cut_after: None,
             tool_calls: false,
             echo: false,
@@ -107,6 +110,8 @@ pub enum Ending {
 pub struct Call {
     /// `x-client-request-id`, as sent by the router.
     pub id: String,
+    /// The credential it was made with.
+    pub key: String,
     /// The model asked for.
     pub model: String,
     /// Streamed.

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::answer::Speech;
-use super::{Call, Ending, Script, State, answer, check};
+use super::{Call, Ending, Script, State, answer, check, fault};
 
 type Events = StreamBody<futures_util::stream::BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
 type Body = Either<Full<Bytes>, Events>;
@@ -90,7 +90,9 @@ async fn respond(state: Arc<State>, request: Request<Incoming>) -> Result<Respon
     if !script.latency.is_zero() {
         tokio::time::sleep(script.latency).await;
     }
-    if let Some(refused) = refusal(&state, &script, number) {
+    let key = script.keys.iter().find(|(key, _)| *key == call.key);
+    let refused = key.and_then(|(_, how)| fault::refused(*how, state.wire)).map(refused);
+    if let Some(refused) = refused.or_else(|| refusal(&state, &script, number)) {
         answering.end(Ending::Refused, 0);
         return Ok(refused);
     }
@@ -103,6 +105,14 @@ async fn respond(state: Arc<State>, request: Request<Incoming>) -> Result<Respon
         None => answer::whole(state.wire, &call, &speech(&state, &script, &call)),
     };
     Ok(json(StatusCode::OK, whole))
+}
+
+fn refused((status, body, again): (u16, String, Option<u32>)) -> Response<Body> {
+    let mut response = json(StatusCode::from_u16(status).unwrap_or_default(), body);
+    if let Some(seconds) = again {
+        response.headers_mut().insert("retry-after", seconds.into());
+    }
+    response
 }
 
 /// 500 for the scripted share, spread evenly; 429 over the rate.

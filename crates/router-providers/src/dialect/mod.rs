@@ -165,6 +165,15 @@ pub struct ReplyMeta {
     pub include_usage: bool,
 }
 
+/// A streamed answer that broke off after its client had seen some of it, and is whole all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rescued<'a> {
+    /// How often it was gone on with.
+    pub times: u32,
+    /// The deployment that ended it; the head of the answer names the one that began it.
+    pub deployment: &'a str,
+}
+
 /// An error as the client sees it.
 #[derive(Clone, Debug)]
 pub struct ClientError<'a> {
@@ -217,8 +226,15 @@ pub trait Encoder: Send {
     /// Appends the events for one delta, if it makes any.
     fn delta(&mut self, delta: &Delta, out: &mut Vec<u8>);
 
-    /// Appends the end: usage when asked for, and the terminal event.
-    fn end(&mut self, usage: Option<&Usage>, cost: Option<Usd>, out: &mut Vec<u8>);
+    /// Appends the end: usage when asked for, with the cost and with what became of an answer that broke off; and the
+    /// terminal event.
+    fn end(
+        &mut self,
+        usage: Option<&Usage>,
+        cost: Option<Usd>,
+        rescued: Option<Rescued<'_>>,
+        out: &mut Vec<u8>,
+    );
 }
 
 /// The dialect spoken to providers under this id, if it is built.

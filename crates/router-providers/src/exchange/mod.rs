@@ -24,8 +24,6 @@ use futures_util::StreamExt;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use router_core::attempt::FailureKind;
 use router_core::chat::{Conversation, Envelope, Usage};
-use router_core::money::Usd;
-use router_core::price::ServiceTier;
 use tokio::time::{Instant, timeout_at};
 
 use crate::dialect::{ReplyFault, ReplyMeta, RequestProblem, client};
@@ -91,9 +89,6 @@ pub struct Limits {
     pub idle: Duration,
 }
 
-/// What an answer costs: all attempts of the request, given this one's tokens and the tier they were processed on.
-pub type CostOf = Arc<dyn Fn(&Usage, ServiceTier) -> Option<Usd> + Send + Sync>;
-
 /// One attempt.
 #[derive(Clone)]
 pub struct Call {
@@ -107,8 +102,6 @@ pub struct Call {
     pub limits: Limits,
     /// What a translated answer says of itself.
     pub meta: ReplyMeta,
-    /// For the cost shown in a JSON answer.
-    pub cost: CostOf,
     /// Our id of the attempt, sent as `x-client-request-id`: what to name when asking a provider about it.
     pub tag: HeaderValue,
     /// A streamed answer that broke off, to be gone on from: the reply then yields only what its client has not seen, and

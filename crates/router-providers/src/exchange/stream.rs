@@ -14,8 +14,8 @@ use super::flow::{Awaited, Heard, Outgoing, Silence, drain};
 use super::reader::Reader;
 use super::translation::{Brought, NothingLeft};
 use super::{Call, Cut, Fault, NoRescue, ReplyHeaders, empty, is_empty, late};
-use crate::dialect::ReplyFault;
 use crate::dialect::openai_chat::stream::{Step, truncated};
+use crate::dialect::{ReplyFault, Rescued};
 use crate::sse::{Event, Splitter};
 use crate::transport::ByteStream;
 
@@ -361,14 +361,14 @@ impl StreamReply {
         &self.headers
     }
 
-    /// The end that was held back: the usage event, when the client asked for one, with this cost, and the terminal event.
-    /// For after `next` said `None`; written once.
-    pub fn take_end(&mut self, cost: Option<Usd>) -> Bytes {
+    /// The end that was held back: the usage event, when the client asked for one, with this cost and, of an answer that
+    /// was gone on with, what came of it; and the terminal event. For after `next` said `None`; written once.
+    pub fn take_end(&mut self, cost: Option<Usd>, rescued: Option<Rescued<'_>>) -> Bytes {
         let include_usage = self.call.request.envelope().include_usage;
         let sum = self.usage_in_all();
         let end = match &mut self.reader {
             Reader::Pass(reader) => reader.end(include_usage, cost),
-            Reader::Translate(translation) => translation.write_end(sum.as_ref(), cost),
+            Reader::Translate(translation) => translation.write_end(sum.as_ref(), cost, rescued),
             Reader::None => Vec::new(),
         };
         Bytes::from(end)

@@ -8,6 +8,7 @@ use hyper::header::{HeaderValue, RETRY_AFTER};
 use router_core::capability::Capabilities;
 use router_core::chat::{DialectId, FinishReason};
 use router_core::config::Secret;
+use router_core::money::Usd;
 
 use super::*;
 use crate::dialect::{Client, ScanLimits, openai_chat::OpenaiChat};
@@ -111,7 +112,6 @@ fn call(request: &str, idle: Duration) -> Call {
         max_tokens: None,
         limits: Limits { connect: Duration::from_secs(9), first_byte: idle, answer: idle, show: LONG, idle },
         meta: ReplyMeta { id: "id".into(), model: "m".into(), created: 1, include_usage: false },
-        cost: Arc::new(|usage, _| Some(Usd::from_nano(i64::try_from(usage.output_tokens).unwrap()))),
         tag: "request/1".parse().unwrap(),
         goes_on: None,
     }
@@ -142,7 +142,7 @@ async fn streamed(upstream: &Scripted, request: &str) -> (Vec<Item>, Result<Stri
             Ok(Some(item)) if item == Item::default() => {}
             Ok(Some(item)) => items.push(item),
             Ok(None) => {
-                let end = reply.take_end(Some(Usd::from_nano(5)));
+                let end = reply.take_end(Some(Usd::from_nano(5)), None);
                 return (items, Ok(String::from_utf8(end.to_vec()).unwrap()));
             }
             Err(fault) => return (items, Err(fault)),
@@ -175,13 +175,16 @@ async fn a_json_answer_is_priced_and_otherwise_untouched() {
     upstream.headers =
         vec![("x-ratelimit-remaining-requests", "9"), ("x-request-id", "r1"), ("set-cookie", "no")];
     let reply = json(&upstream, ASK).await.unwrap();
-    assert_eq!(
-        String::from_utf8(reply.body.concat()).unwrap(),
-        r#"{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}],"usage":{"completion_tokens":7,"cost":0.000000007,"cost_details":{"upstream_inference_cost":0.000000007}},"future":1}"#
-    );
-    assert_eq!((reply.finish, reply.cost), (Some(FinishReason::Stop), Some(Usd::from_nano(7))));
     assert_eq!(reply.headers.rate_limits.len(), 1);
     assert_eq!(reply.headers.upstream_request_id.as_deref(), Some("r1"));
+    assert_eq!(
+        (reply.finish, reply.usage.map(|usage| usage.output_tokens)),
+        (Some(FinishReason::Stop), Some(7))
+    );
+    assert_eq!(
+        String::from_utf8(reply.into_body(Some(Usd::from_nano(7))).concat()).unwrap(),
+        r#"{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}],"usage":{"completion_tokens":7,"cost":0.000000007,"cost_details":{"upstream_inference_cost":0.000000007}},"future":1}"#
+    );
     let seen = upstream.seen.lock().unwrap();
     let (url, headers, body) = &seen[0];
     assert_eq!(url, "https://host.test/v1/chat/completions");
@@ -265,7 +268,7 @@ async fn silence_is_a_fault_unless_the_answer_is_whole() {
         loop {
             match reply.next().await {
                 Ok(Some(_)) => {}
-                Ok(None) => return Ok(reply.take_end(None)),
+                Ok(None) => return Ok(reply.take_end(None, None)),
                 Err(fault) => return Err(fault.kind),
             }
         }
@@ -393,7 +396,7 @@ async fn a_stream_of_another_dialect_is_written_in_the_clients() {
     assert_eq!(reply.shown().text(), "hello");
     let usage = reply.usage().unwrap();
     assert_eq!((usage.input_tokens, usage.output_tokens), (5, 2));
-    let end = String::from_utf8(reply.take_end(Some(Usd::from_nano(5))).to_vec()).unwrap();
+    let end = String::from_utf8(reply.take_end(Some(Usd::from_nano(5)), None).to_vec()).unwrap();
     assert!(end.contains(r#""completion_tokens":2"#) && end.contains(r#""cost":0.000000005"#), "{end}");
     assert!(end.ends_with(DONE));
     let seen = upstream.seen.lock().unwrap();

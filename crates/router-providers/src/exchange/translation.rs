@@ -13,7 +13,7 @@ use super::Cut;
 use super::resume::is_structured;
 use super::splice::{Join, Splice, Unjoined};
 use crate::dialect::openai_chat::stream::Written;
-use crate::dialect::{Decoder, Encoder, ReplyFault};
+use crate::dialect::{Decoder, Encoder, ReplyFault, Rescued};
 use crate::sse::Event;
 
 /// A stream of one dialect written in another: the deltas in between.
@@ -101,9 +101,14 @@ impl Translation {
     }
 
     /// The end in the client's dialect.
-    pub(super) fn write_end(&mut self, usage: Option<&Usage>, cost: Option<Usd>) -> Vec<u8> {
+    pub(super) fn write_end(
+        &mut self,
+        usage: Option<&Usage>,
+        cost: Option<Usd>,
+        rescued: Option<Rescued<'_>>,
+    ) -> Vec<u8> {
         let mut out = Vec::new();
-        self.encoder.end(usage, cost, &mut out);
+        self.encoder.end(usage, cost, rescued, &mut out);
         out
     }
 

@@ -4,37 +4,74 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use hyper::header::{CONTENT_LENGTH, HeaderMap};
 use router_core::attempt::FailureKind;
-use router_core::chat::{FinishReason, Usage};
+use router_core::chat::{Answer, DialectId, FinishReason, Span, Usage};
 use router_core::money::Usd;
 use router_core::price::ServiceTier;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Call, Fault, ReplyHeaders, empty, is_empty};
-use crate::dialect::client;
 use crate::dialect::openai_chat::response::{read_whole, with_cost};
+use crate::dialect::{ReplyMeta, client};
 use crate::transport::{ByteStream, Pieces};
 
 /// Longest JSON answer taken: far above any text, enough for several images. The most memory that one answer can cost, but
 /// for what growing takes; one that says that it is longer costs none.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
-/// A whole answer for the client.
+/// A whole answer for the client, but for its cost.
 #[derive(Debug)]
 pub struct JsonReply {
-    /// Its bytes, in pieces.
-    pub body: Pieces,
+    text: Text,
     /// Tokens, when reported.
     pub usage: Option<Usage>,
     /// Why it ended.
     pub finish: Option<FinishReason>,
-    /// The cost shown in it.
-    pub cost: Option<Usd>,
     /// The provider's own cost, when it gave one.
     pub provider_cost: Option<Usd>,
     /// The processing tier the provider used.
     pub service_tier: ServiceTier,
     /// What the headers said.
     pub headers: ReplyHeaders,
+}
+
+/// What an answer is written from.
+#[derive(Debug)]
+enum Text {
+    /// The provider's own bytes, and where its usage is.
+    Passed(Bytes, Option<Span>),
+    /// What it said in another dialect, which took so many bytes.
+    Translated(Box<Translated>, usize),
+}
+
+#[derive(Debug)]
+struct Translated {
+    answer: Answer,
+    meta: ReplyMeta,
+    dialect: DialectId,
+}
+
+impl JsonReply {
+    /// Its length as the provider sent it.
+    pub fn size_bytes(&self) -> u64 {
+        match &self.text {
+            Text::Passed(body, _) => body.len() as u64,
+            Text::Translated(_, length) => *length as u64,
+        }
+    }
+
+    /// The client's bytes, in pieces, with this cost in its usage if it has one: that of all attempts of the request,
+    /// which is known only when the last of them has ended.
+    pub fn into_body(self, cost: Option<Usd>) -> Pieces {
+        match self.text {
+            Text::Passed(body, usage) => with_cost(&body, usage.as_ref(), cost),
+            Text::Translated(said, _) => {
+                let Translated { answer, meta, dialect } = &*said;
+                // It is there: its absence was the answer's fault before.
+                let body = client(*dialect).map(|client| client.answer(answer, meta, cost));
+                Pieces::from_iter([Bytes::from(body.unwrap_or_default())])
+            }
+        }
+    }
 }
 
 /// Refuses an answer that says that it is too long, before any of it is read.
@@ -85,12 +122,10 @@ pub(super) fn reply(call: &Call, body: &Bytes, headers: ReplyHeaders) -> Result<
             return Err(empty());
         }
         let service_tier = whole.service_tier.as_deref().map(ServiceTier::named).unwrap_or_default();
-        let cost = whole.usage.as_ref().and_then(|usage| (call.cost)(usage, service_tier));
         return Ok(JsonReply {
-            body: with_cost(body, whole.usage_span.as_ref(), cost),
+            text: Text::Passed(body.clone(), whole.usage_span),
             usage: whole.usage,
             finish: whole.finish,
-            cost,
             provider_cost: whole.provider_cost,
             service_tier,
             headers,
@@ -101,18 +136,17 @@ pub(super) fn reply(call: &Call, body: &Bytes, headers: ReplyHeaders) -> Result<
     if is_empty(envelope, visible, answer.usage.as_ref(), answer.finish) {
         return Err(empty());
     }
-    let service_tier = ServiceTier::default();
-    let cost = answer.usage.as_ref().and_then(|usage| (call.cost)(usage, service_tier));
-    let Some(client) = client(envelope.dialect) else {
+    if client(envelope.dialect).is_none() {
         return Err(Fault::new(FailureKind::BadReply, "the client's dialect cannot be written"));
-    };
+    }
+    let (usage, finish) = (answer.usage, answer.finish);
+    let said = Translated { answer, meta: call.meta.clone(), dialect: envelope.dialect };
     Ok(JsonReply {
-        body: Pieces::from_iter([Bytes::from(client.answer(&answer, &call.meta, cost))]),
-        usage: answer.usage,
-        finish: answer.finish,
-        cost,
+        text: Text::Translated(Box::new(said), body.len()),
+        usage,
+        finish,
         provider_cost: None,
-        service_tier,
+        service_tier: ServiceTier::default(),
         headers,
     })
 }

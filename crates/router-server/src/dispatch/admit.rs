@@ -133,17 +133,17 @@ impl Run<'_> {
                 created: arrival.received.as_secs(),
                 include_usage: request.envelope().include_usage,
             },
-            cost: Arc::new(self.books.cost_with(deployment)),
             tag: respond::value(&format!("{}/{}", arrival.id, attempt.0)),
             goes_on: self.cut(),
         }
     }
 
-    /// Stops an attempt, sent or only admitted, and settles it.
-    pub(super) fn cancel(&mut self, attempt: AttemptNo, failure: Option<FailureKind>) {
+    /// Stops an attempt, sent or only admitted, and settles it. What was booked for it.
+    pub(super) fn cancel(&mut self, attempt: AttemptNo, failure: Option<FailureKind>) -> Usd {
         if let Some(mut live) = self.take(attempt) {
             let spent = Spent::so_far(&mut live);
-            self.books.close(attempt, failure.map_or(Outcome::Cancelled, Outcome::Failure), spent, None);
+            let outcome = failure.map_or(Outcome::Cancelled, Outcome::Failure);
+            return self.books.close(attempt, outcome, spent, None).cost;
         } else if let Some(admission) = self.admission.take_if(|a| a.attempt == attempt) {
             let (shared, slot) = (&self.worker.shared, self.engine.slot(admission.deployment));
             if let Some(taken) = admission.taken {
@@ -153,5 +153,6 @@ impl Run<'_> {
                 slot.unbook(admission.tokens);
             }
         }
+        Usd::ZERO
     }
 }

@@ -8,7 +8,7 @@ use router_core::attempt::Outcome;
 use router_core::chat::Usage;
 use router_core::compiled::DeploymentIdx;
 use router_core::cost::DEFAULT_OUTPUT_TOKENS;
-use router_core::failover::AttemptNo;
+use router_core::failover::{Another, AttemptNo};
 use router_core::health::Ending;
 use router_core::money::Usd;
 use router_core::price::ServiceTier;
@@ -31,6 +31,25 @@ use crate::worker::Worker;
 /// Words of every request's records, made once.
 static SUCCESS: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("success"));
 static NOTHING: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
+
+/// What an attempt's end comes to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Closed {
+    /// Tokens booked.
+    pub(super) usage: Usage,
+    /// Cost booked.
+    pub(super) cost: Usd,
+    /// Another credential may take the place of its own, which was refused.
+    pub(super) another: Option<Another>,
+}
+
+/// The same on its way to the spool.
+struct Ended {
+    record: CloseRecord,
+    /// It belongs there: an attempt whose `open` could not be written has no `close` either.
+    written: bool,
+    another: Option<Another>,
+}
 
 /// One request's accounts.
 pub(super) struct Books {
@@ -188,46 +207,32 @@ impl Books {
         self.engine.slot(open.deployment).learn(self.worker.shared.clock.now(), &open.permit, said);
     }
 
-    /// What a usage costs on a deployment, all earlier attempts included: what the client is told.
-    pub(super) fn cost_with(
-        &self,
-        deployment: DeploymentIdx,
-    ) -> impl Fn(&Usage, ServiceTier) -> Option<Usd> + Send + Sync + use<> {
-        let (engine, before) = (Arc::clone(&self.engine), self.request.cost);
-        move |usage, tier| {
-            let price = engine.compiled.deployment(deployment).price.as_ref()?;
-            Some(before + price.cost(usage, tier))
-        }
-    }
-
-    /// Writes the attempt's end: usage, cost and outcome, to the spool, the board, the log and the metrics. Returns the
-    /// tokens booked.
+    /// Writes the attempt's end: usage, cost and outcome, to the spool, the board, the log and the metrics.
     pub(super) fn close(
         &mut self,
         attempt: AttemptNo,
         outcome: Outcome,
         spent: Spent,
         retry_after: Option<Duration>,
-    ) -> Usage {
-        let Some((record, written)) = self.end(attempt, outcome, spent, retry_after) else {
-            return Usage::default();
+    ) -> Closed {
+        let Some(Ended { record, written, another }) = self.end(attempt, outcome, spent, retry_after) else {
+            return Closed::default();
         };
-        let usage = record.usage;
+        let closed = Closed { usage: record.usage, cost: record.cost, another };
         if written {
             self.append(&[LedgerRecord::Close(record)]);
         }
-        usage
+        closed
     }
 
-    /// Everything of `close` but the record in the spool, which it returns, with whether it belongs there: an attempt whose
-    /// `open` could not be written has no `close` either.
+    /// Everything of `close` but the record in the spool.
     fn end(
         &mut self,
         attempt: AttemptNo,
         outcome: Outcome,
         spent: Spent,
         retry_after: Option<Duration>,
-    ) -> Option<(CloseRecord, bool)> {
+    ) -> Option<Ended> {
         let place = self.open.iter().position(|o| o.record.attempt == attempt.0)?;
         let open = self.open.swap_remove(place);
         let now = self.worker.shared.clock.now();
@@ -238,7 +243,7 @@ impl Books {
         let shared = Arc::clone(&self.worker.shared);
         let ending = Ending { outcome, tokens, retry_after };
         let OpenAttempt { record: opened, deployment: at, permit, held, cap, first_byte, written, .. } = open;
-        shared.state.end(&engine, at, (now, permit), &ending);
+        let another = shared.state.end(&engine, at, (now, permit), &ending);
         let over = shared.treasury.settle(held, cost);
         if over > Usd::ZERO {
             shared.metrics.overrun(over);
@@ -273,7 +278,7 @@ impl Books {
             self.price_version = Some(Arc::clone(&opened.price_version));
             self.request.first_byte_ms = first_byte.map(|at| millis(at.since(self.request.at)));
         }
-        Some((record, written))
+        Some(Ended { record, written, another })
     }
 
     /// Cost of all attempts so far.
@@ -306,7 +311,7 @@ impl Books {
     /// Before the client sees the end of its answer.
     pub(super) fn succeed(&mut self, attempt: AttemptNo, spent: Spent, last_byte: Timestamp) {
         let closed = self.end(attempt, Outcome::Success, spent, None);
-        let closed = closed.and_then(|(record, written)| written.then_some(record));
+        let closed = closed.and_then(|ended| ended.written.then_some(ended.record));
         self.write_end(&SUCCESS, Some(last_byte), closed);
     }
 

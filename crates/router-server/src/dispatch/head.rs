@@ -95,8 +95,11 @@ pub(super) fn whole(
 ) -> Response<Body> {
     let mut response = respond::json(StatusCode::OK, bytes::Bytes::new());
     common(response.headers_mut(), engine, asked, books, (at, Some(&reply.headers.rate_limits)));
-    *response.body_mut() = Body::Whole(joined(reply.body));
-    response.headers_mut().insert(X_ROUTER_COST_USD, respond::value(&books.cost().to_string()));
+    // The same cost in both, of every attempt, the loser of a race included.
+    let cost = books.cost();
+    let priced = engine.compiled.deployment(at).price.is_some();
+    *response.body_mut() = Body::Whole(joined(reply.into_body(priced.then_some(cost))));
+    response.headers_mut().insert(X_ROUTER_COST_USD, respond::value(&cost.to_string()));
     response
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use router_core::chat::Usage;
 use router_core::compiled::DeploymentIdx;
 use router_core::failover::{AttemptNo, Finish, NotAdmitted, Place};
+use router_providers::dialect::Rescued;
 use router_providers::exchange::{self, Cut, NoRescue};
 
 use super::attempt::Live;
@@ -23,7 +24,7 @@ pub(super) enum Broken {
     For(NoRescue),
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
     /// A committed attempt has failed, and this is what was booked for it. Whether another can go on with its answer.
     pub(super) fn broke_off(&mut self, live: &mut Live, usage: &Usage) -> bool {
         if !self.engine.compiled.reliability.rescue {
@@ -41,6 +42,19 @@ impl Run<'_> {
         tracing::debug!(request = %self.asked.arrival.id, can_go_on, "a stream broke off");
         self.broken = Some(broken);
         can_go_on
+    }
+
+    /// An attempt failed that showed nothing. When it went on with an answer, what was booked for it is in that answer's sum.
+    pub(super) fn went_on_in_vain(&mut self, usage: &Usage) {
+        if let Some(Broken::Open { cut, .. }) = &mut self.broken {
+            Arc::make_mut(cut).add_usage(usage);
+        }
+    }
+
+    /// For the end of an answer that broke off and is whole all the same; this deployment ended it.
+    pub(super) fn rescued(&self, at: DeploymentIdx) -> Option<Rescued<'a>> {
+        let times = self.rescues();
+        (times > 0).then(|| Rescued { times, deployment: &self.engine.compiled.deployment(at).id })
     }
 
     /// How often the answer was to be gone on with.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use router_core::attempt::{FailureKind, Outcome};
 use router_core::chat::Envelope;
 use router_core::compiled::DeploymentIdx;
@@ -14,6 +15,7 @@ use router_core::health::Ask;
 use router_core::record::log::LogEvent;
 use router_core::select::{Decision, DecisionInput, DeploymentView};
 use router_core::time::Timestamp;
+use router_providers::dialect::Rescued;
 use router_providers::exchange::{Fault, JsonReply};
 use smallvec::SmallVec;
 
@@ -236,9 +238,8 @@ impl<'a> Run<'a> {
             Action::Send(attempt, limits) => self.send(attempt, limits),
             Action::Commit(attempt) => self.commit(attempt),
             Action::Cancel(attempt, failure) => {
-                let before = self.books.cost();
-                self.cancel(attempt, failure);
-                self.lost(attempt, self.books.cost() - before, true);
+                let cost = self.cancel(attempt, failure);
+                self.lost(attempt, cost, true);
                 Performed::Done
             }
             Action::WakeAt(at) => {
@@ -288,16 +289,21 @@ impl<'a> Run<'a> {
         let Some(mut live) = self.take(attempt) else { return Event::Timer };
         let spent = if may_be_billed(&fault) { Spent::so_far(&mut live) } else { Spent::Nothing };
         self.books.learn(attempt, &fault.rate);
-        let before = self.books.cost();
-        let usage = self.books.close(attempt, Outcome::Failure(fault.kind), spent, fault.retry_after);
-        self.lost(attempt, self.books.cost() - before, false);
+        let closed = self.books.close(attempt, Outcome::Failure(fault.kind), spent, fault.retry_after);
+        self.lost(attempt, closed.cost, false);
         tracing::debug!(
             request = %self.asked.arrival.id, attempt = attempt.0, kind = fault.kind.name(), message = fault.message,
             deployment = &*self.engine.compiled.deployment(live.deployment).id, "attempt failed"
         );
-        let can_go_on = self.committed.take_if(|committed| *committed == attempt).is_some()
-            && self.broke_off(&mut live, &usage);
-        let failure = Failure { kind: fault.kind, retry_after: fault.retry_after, can_go_on };
+        let can_go_on = match self.committed.take_if(|committed| *committed == attempt) {
+            Some(_) => self.broke_off(&mut live, &closed.usage),
+            None => {
+                self.went_on_in_vain(&closed.usage);
+                false
+            }
+        };
+        let another = closed.another;
+        let failure = Failure { kind: fault.kind, retry_after: fault.retry_after, can_go_on, another };
         self.failed.push(FailedAttempt {
             deployment: live.deployment,
             kind: fault.kind,
@@ -340,10 +346,8 @@ impl<'a> Run<'a> {
         self.settle_race();
         let sent = if let Some(reply) = self.whole.take() {
             self.answer.whole(head::whole(self.engine, self.asked, self.books, live.deployment, reply))
-        } else if let Some(stream) = live.stream() {
-            let end = stream.take_end(Some(self.books.cost()));
-            // Its head is long gone: a comment, which every client passes over.
-            let end = if live.cut_short { [CUT_SHORT, &end].concat().into() } else { end };
+        } else if live.stream().is_some() {
+            let end = self.end_of(&mut live);
             self.answer.end(end).await
         } else {
             Ok(())
@@ -353,15 +357,29 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// The end of a streamed answer, with what is known only now. Its head is long gone: what has no place in its last
+    /// event is said in comments, which every client passes over.
+    fn end_of(&mut self, live: &mut Live) -> Bytes {
+        let rescued = self.rescued(live.deployment);
+        let mut said = String::new();
+        if live.cut_short {
+            said.push_str(": x-router-cut: budget\n");
+        }
+        if let Some(rescued) = rescued.filter(|_| !self.asked.envelope().include_usage) {
+            let Rescued { times, deployment } = rescued;
+            said.push_str(&format!(": x-router-rescued: {times}\n: x-router-deployment: {deployment}\n"));
+        }
+        let cost = Some(self.books.cost());
+        let end = live.stream().map(|stream| stream.take_end(cost, rescued)).unwrap_or_default();
+        if said.is_empty() { end } else { [said.as_bytes(), b"\n", &end].concat().into() }
+    }
+
     async fn refuse(&mut self, error: ApiError) {
         self.settle_race();
         self.books.conclude(error.code);
         self.answer.fail(self.asked, error).await;
     }
 }
-
-/// What the end of a stream says of itself when it came for want of money.
-const CUT_SHORT: &[u8] = b": x-router-cut: budget\n\n";
 
 /// What performing an action led to.
 pub(super) enum Performed {

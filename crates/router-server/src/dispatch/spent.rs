@@ -35,9 +35,7 @@ impl Spent {
     pub(super) fn of_whole(reply: &JsonReply) -> Self {
         match reply.usage {
             Some(usage) => Self::Reported(usage, reply.service_tier),
-            None => {
-                Self::seen(reply.body.iter().map(|piece| piece.len() as u64).sum::<u64>() / BYTES_PER_TOKEN)
-            }
+            None => Self::seen(reply.size_bytes() / BYTES_PER_TOKEN),
         }
     }
 

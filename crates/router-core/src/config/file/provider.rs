@@ -33,7 +33,8 @@ pub struct Provider {
     #[serde(deserialize_with = "written", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Secret>")]
     pub api_key: Option<Option<Secret>>,
-    /// Several keys, used by weight.
+    /// Several keys, used by weight. One that is refused, without credit or rate limited gives way to another within the same
+    /// request, and is tried again after its cooldown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keys: Option<Vec<ProviderKey>>,
     /// Where it runs, for `regions`.

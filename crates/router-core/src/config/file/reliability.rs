@@ -154,7 +154,8 @@ pub struct Hedging {
     /// Default off: it is paid for twice.
     pub enabled: bool,
     /// Most it may add to what the requests of the last hour cost, in percent. Default 5: about one hedge per twenty requests,
-    /// which is what is later than the p95.
+    /// which is what is later than the p95. A loser counts at what it is booked at; stopped before it said anything, that is
+    /// the most it could have cost.
     #[schemars(range(min = 0.0, max = 100.0))]
     pub max_extra_cost_percent: f64,
 }

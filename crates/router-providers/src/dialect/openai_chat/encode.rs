@@ -6,7 +6,7 @@ use router_core::money::Usd;
 use super::response::{head, usage_object};
 use super::stream::DONE;
 use super::wire::finish_name;
-use crate::dialect::{ClientError, Encoder, ReplyMeta};
+use crate::dialect::{ClientError, Encoder, ReplyMeta, Rescued};
 use crate::json::quoted;
 
 /// Writes chunks. What never changes in them is made once.
@@ -101,11 +101,23 @@ impl Encoder for ChatEncoder {
         }
     }
 
-    fn end(&mut self, usage: Option<&Usage>, cost: Option<Usd>, out: &mut Vec<u8>) {
+    fn end(
+        &mut self,
+        usage: Option<&Usage>,
+        cost: Option<Usd>,
+        rescued: Option<Rescued<'_>>,
+        out: &mut Vec<u8>,
+    ) {
         if let Some(usage) = usage.filter(|_| self.include_usage) {
             out.extend_from_slice(&self.head);
             out.extend_from_slice(br#""choices":[],"usage":"#);
             out.extend_from_slice(&usage_object(usage, cost));
+            if let Some(Rescued { times, deployment }) = rescued {
+                // A member of ours, beside those that OpenAI's SDKs know: they keep it and pass over it.
+                let deployment = quoted(deployment);
+                let ours = format!(r#","router":{{"rescued":{times},"deployment":{deployment}}}"#);
+                out.extend_from_slice(ours.as_bytes());
+            }
             out.extend_from_slice(b"}\n\n");
         }
         out.extend_from_slice(DONE);

@@ -80,7 +80,7 @@ fn a_stream_comes_back_as_it_was() {
     for include_usage in [true, false] {
         let (mut encoder, mut out) = (OpenaiChat.encoder(meta(include_usage)), Vec::new());
         deltas().iter().for_each(|delta| encoder.delta(delta, &mut out));
-        encoder.end(Some(&usage()), Some("0.5".parse().unwrap()), &mut out);
+        encoder.end(Some(&usage()), Some("0.5".parse().unwrap()), None, &mut out);
         let (back, done) = decoded(&out);
         let mut expected = deltas();
         expected[0] = Delta::Start { id: Some("chatcmpl-1".into()), model: Some("m\"1".into()) };
