@@ -24,6 +24,7 @@ mod ledger_keys;
 mod matrix;
 mod outage;
 mod overload;
+mod probe;
 mod reload;
 mod rescue;
 mod run500;

@@ -245,6 +245,8 @@ pub struct Reliability {
     pub retries: RetryPolicy,
     /// Breaker.
     pub breaker: BreakerPolicy,
+    /// How often the router itself tries a deployment that may be well again; `None`: clients' requests do.
+    pub probe: Option<Duration>,
     /// A stream that breaks off is gone on with elsewhere.
     pub rescue: bool,
     /// A late first attempt is raced by a second one; `None`: never.

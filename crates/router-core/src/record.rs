@@ -14,7 +14,7 @@ pub mod explained;
 pub mod log;
 
 /// Our own id of a request: a UUIDv7. The client's own is stored beside it and is never a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RequestId(pub u128);
 
@@ -37,6 +37,10 @@ impl std::fmt::Display for RequestId {
         f.write_str(self.text(&mut [0; 36]))
     }
 }
+
+/// The rule of the router's own calls that look whether a deployment is well again. They have no key, the deployment for a
+/// model, and no request: nobody asked.
+pub const PROBE: &str = "probe";
 
 /// Written before an attempt's first byte goes upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +99,7 @@ pub struct CloseRecord {
 }
 
 /// How a whole request ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestRecord {
     /// The request.
     pub request: RequestId,

@@ -14,6 +14,7 @@ use router_core::time::Timestamp;
 use router_ledger::{Error, Ledger};
 use tokio::sync::watch;
 
+use crate::engine::Engine;
 use crate::worker::Shared;
 
 /// Kind of the rows that say what is taken out by hand.
@@ -80,7 +81,7 @@ pub(crate) fn controls(rows: &[(String, String, Timestamp)]) -> Controls {
 }
 
 /// Returns when it is told to stop, or nobody is left to tell.
-async fn told(stop: &mut watch::Receiver<bool>) {
+pub(crate) async fn told(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
 }
 
@@ -255,6 +256,17 @@ impl Rotation {
                 self.ledger.put_state(HEALTH, id, &value, now).await?;
                 self.known().health.insert(id.to_owned(), saved);
             }
+        }
+        self.forget(&engine).await
+    }
+
+    /// Rows of deployments that the configuration has no more: nobody would ever delete them.
+    async fn forget(&self, engine: &Engine) -> Result<(), Error> {
+        let is_there = |id: &str| engine.compiled.deployments.iter().any(|d| &*d.id == id);
+        let gone: Vec<_> = self.known().health.keys().filter(|id| !is_there(id)).cloned().collect();
+        for id in gone {
+            self.ledger.delete_state(HEALTH, &id).await?;
+            self.known().health.remove(&id);
         }
         Ok(())
     }

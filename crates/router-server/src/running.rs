@@ -18,6 +18,7 @@ use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::config::{Loaded, Source, Unusable, load};
 use crate::control::{Control, Reloaded, say};
+use crate::dispatch;
 use crate::engine::Engine;
 use crate::ids::Ids;
 use crate::ingress::{self, Listening};
@@ -122,7 +123,7 @@ pub fn start(options: &Options) -> Result<Running, StartError> {
     let workers = data.into_sockets().into_iter().enumerate().map(|(n, socket)| {
         let worker = worker(&parts, &loaded, n)?;
         let runtime = runtime(settings.runtime, threads).map_err(io("start a runtime"))?;
-        spawn(format!("worker-{n}"), runtime, serve(worker, socket, stopping.clone()))
+        spawn(format!("worker-{n}"), runtime, serve(worker, socket, stopping.clone(), n == 0))
     });
     let workers = workers.collect::<Result<_, _>>()?;
     tracing::info!(listen = %data_address, admin = %admin_address, threads, "serving");
@@ -362,9 +363,10 @@ fn spawn(
     std::thread::Builder::new().name(name).spawn(run).map_err(io("start a thread"))
 }
 
-/// Serves one socket until told to stop and until nothing is in flight any more.
-async fn serve(worker: Arc<Worker>, socket: TcpListener, stop: watch::Receiver<bool>) {
+/// Serves one socket until told to stop and until nothing is in flight any more. One of them probes as well.
+async fn serve(worker: Arc<Worker>, socket: TcpListener, stop: watch::Receiver<bool>, probes: bool) {
     let shared = Arc::clone(&worker.shared);
+    let probing = probes.then(|| tokio::spawn(dispatch::probe::run(Arc::clone(&worker), stop.clone())));
     if let Err(error) = ingress::serve(worker, socket, stop).await {
         tracing::error!(%error, "a listener failed");
         return;
@@ -375,5 +377,8 @@ async fn serve(worker: Arc<Worker>, socket: TcpListener, stop: watch::Receiver<b
     };
     while busy() {
         tokio::time::sleep(DRAIN_POLL).await;
+    }
+    if let Some(probing) = probing {
+        let _ = probing.await;
     }
 }

@@ -127,6 +127,19 @@ impl Slot {
         lock(&self.health).admit(now, ask)
     }
 
+    /// Whether one call would tell if it still has to be out.
+    pub(crate) fn awaits_probe(&self, now: Timestamp) -> bool {
+        self.used.load(Ordering::Acquire) && lock(&self.health).awaits_probe(now)
+    }
+
+    /// The same as `admit` for a probe.
+    ///
+    /// # Errors
+    /// It is not awaited, or has no place.
+    pub(crate) fn admit_probe(&self, now: Timestamp, seed: u64, tokens: u64) -> Result<Permit, NotAdmitted> {
+        lock(&self.health).admit_probe(now, seed, tokens)
+    }
+
     /// Gives back what was admitted and not sent.
     pub(crate) fn retract(&self, now: Timestamp, permit: Permit) {
         lock(&self.health).retract(now, permit);

@@ -266,6 +266,7 @@ fn slips_in_meaning_are_refused_with_their_path() {
             r#"{"rules": [{"name": "x", "when": {"model": {"pattern": "("}}, "use": {}}]}"#,
             &["rules[0].when.model.pattern~regular"],
         ),
+        (r#"{"reliability": {"probe": {"interval_secs": 0}}}"#, &["reliability.probe.interval_secs"]),
         (
             r#"{"reliability": {"breaker": {"max_cooldown_secs": 5}}}"#,
             &["reliability.breaker.max_cooldown_secs"],
@@ -465,6 +466,7 @@ fn a_provider_that_is_on_makes_every_chat_model_of_its_host_a_deployment() {
     assert_eq!(compiled.tier_named("economy"), Some(0));
     assert_eq!(compiled.selection.default_tier, compiled.tier_named("premium"));
     assert!(compiled.reliability.rescue && compiled.reliability.hedging.is_none());
+    assert_eq!(compiled.reliability.probe, None);
 }
 
 #[test]
@@ -681,7 +683,7 @@ fn full() -> Value {
             "retries": { "budget_percent": 1, "per_sec": 1, "attempts": 1, "backoff_base_ms": 1, "backoff_cap_ms": 9 },
             "breaker": { "enabled": false, "window_secs": 11, "error_rate": 0.5, "min_requests": 1, "min_failures": 1,
                 "consecutive": 1, "cooldown_secs": 1, "max_cooldown_secs": 9, "ramp_step_secs": 1 },
-            "rescue": { "enabled": false }, "hedging": { "enabled": true, "max_extra_cost_percent": 2.5 } },
+            "probe": { "enabled": true, "interval_secs": 7 }, "rescue": { "enabled": false }, "hedging": { "enabled": true, "max_extra_cost_percent": 2.5 } },
         "budgets": [{ "name": "b", "match": { "key": "k", "owner": "o", "tag": "x", "model": "m", "provider": "mine",
             "deployment": "mine/x" }, "limit_usd": 1, "period": "day", "alert_at": [0.5], "when_low": "refuse" }],
         "webhooks": [{ "url": "https://hooks.test/x", "events": ["budget_alert"] }],

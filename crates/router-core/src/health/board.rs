@@ -1,11 +1,13 @@
 //! One deployment's entry on the board: breaker, silence, latency and limits behind four calls, each O(1) and without
 //! allocation, so that a short lock can be held around them.
 
+mod probe;
+
 use std::time::Duration;
 
 use super::breaker::Breaker;
 use super::control::Control;
-use super::credentials::{Credentials, Verdict};
+use super::credentials::{Credentials, Use, Verdict};
 use super::latency::Latency;
 use super::peak::Peak;
 use super::seat::{Ask, BreakerGauge, Change, Ending, HealthSnapshot, Permit, SavedHealth, Seat};
@@ -191,7 +193,7 @@ impl DeploymentHealth {
         let pass = self.breaker.enter(now);
         let made = self.credentials.draw(now, ask.tokens, ask.seed);
         Ok(Permit {
-            seat: Seat { at: now, tokens: ask.tokens, pass, made, stream: ask.stream },
+            seat: Seat { at: now, tokens: ask.tokens, pass, made, stream: ask.stream, timed: true },
             waiting: Some(self.silence.begin(now, p95_millis)),
         })
     }
@@ -254,14 +256,16 @@ impl DeploymentHealth {
         let refused = self.credentials.leave(now, seat.made, verdict(effect));
         match ending.outcome {
             Outcome::Success => {
-                self.total.record(now, took);
+                if seat.timed {
+                    self.total.record(now, took);
+                }
                 self.good_at = Some(now);
             }
             Outcome::Failure(_) if effect != HealthEffect::Success => self.good_at = None,
             _ => {}
         }
         if ending.outcome == Outcome::Failure(FailureKind::RateLimited) {
-            self.limited(now, seat.made.at, ending.retry_after);
+            self.limited(now, seat.made, ending.retry_after);
         }
         let credential = seat.made.at;
         match ending.outcome {
@@ -280,9 +284,9 @@ impl DeploymentHealth {
 
     /// A 429 takes its credential away until the time told; one without a time for a moment, if there are others. Without
     /// others the request's own backoff is enough.
-    fn limited(&mut self, now: Timestamp, credential: u16, retry_after: Option<Duration>) {
+    fn limited(&mut self, now: Timestamp, made: Use, retry_after: Option<Duration>) {
         let wait = retry_after.or((self.credentials.len() > 1).then_some(BARE_LIMIT));
-        if let Some((learned, wait)) = self.credentials.learned(credential).zip(wait) {
+        if let Some((learned, wait)) = self.credentials.learned(made).zip(wait) {
             learned.hold(now, wait);
         }
     }

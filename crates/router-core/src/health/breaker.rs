@@ -122,11 +122,17 @@ impl Breaker {
         self.openings = 0;
     }
 
-    /// Others that share its address fail: one attempt at a time, until one succeeds. Those in flight count as well.
+    /// Others that share its address fail: one attempt at a time, until one succeeds. Those in flight count as well. One on
+    /// the ramp was bad itself: it begins its way back anew.
     pub fn doubt(&mut self, now: Timestamp) {
         self.tick(now);
-        if self.policy.enabled && matches!(self.state, State::Closed { .. } | State::Ramp { .. }) {
-            self.state = State::HalfOpen { successes: 0, ticket_out: false, doubted: true };
+        let doubted = match self.state {
+            State::Closed { .. } => true,
+            State::Ramp { .. } => false,
+            State::Open { .. } | State::HalfOpen { .. } => return,
+        };
+        if self.policy.enabled {
+            self.state = State::HalfOpen { successes: 0, ticket_out: false, doubted };
             self.consecutive = 0;
         }
     }

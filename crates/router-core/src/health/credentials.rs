@@ -65,6 +65,7 @@ pub(super) enum Verdict {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Use {
     pub(super) at: u16,
+    epoch: u32,
     generation: u32,
     ticket: bool,
     mark: Mark,
@@ -74,6 +75,8 @@ pub(super) struct Use {
 #[derive(Clone, Debug)]
 pub(super) struct Credentials {
     list: SmallVec<[Credential; 1]>,
+    /// Goes up with each new list: calls made with those of an old one say nothing about these.
+    epoch: u32,
     enabled: bool,
     cooldown: Duration,
     max_cooldown: Duration,
@@ -88,12 +91,13 @@ impl Credentials {
     pub(super) fn new(policy: &BreakerPolicy) -> Self {
         let list = smallvec![Credential::new(1)];
         let BreakerPolicy { enabled, cooldown, max_cooldown, .. } = *policy;
-        Self { list, enabled, cooldown, max_cooldown, booked: 0, draws: 0 }
+        Self { list, epoch: 0, enabled, cooldown, max_cooldown, booked: 0, draws: 0 }
     }
 
     /// As many as there are weights. Another number of them begins anew.
     pub(super) fn weigh(&mut self, weights: &[u32]) {
         if weights.len().max(1) != self.list.len() {
+            self.epoch = self.epoch.wrapping_add(1);
             let weights = if weights.is_empty() { &[1] } else { weights };
             self.list = weights.iter().map(|weight| Credential::new(*weight)).collect();
         }
@@ -225,7 +229,7 @@ impl Credentials {
                 self.by_weight(seed, any).unwrap_or_default()
             })
         };
-        let mut made = Use { at: u16::try_from(at).unwrap_or(0), ..Use::NONE };
+        let mut made = Use { at: u16::try_from(at).unwrap_or(0), epoch: self.epoch, ..Use::NONE };
         if let Some(credential) = self.list.get_mut(at) {
             made.generation = credential.generation;
             made.mark = credential.learned.start(tokens);
@@ -253,8 +257,10 @@ impl Credentials {
     pub(super) fn leave(&mut self, now: Timestamp, made: Use, verdict: Verdict) -> bool {
         let (enabled, cooldown, max) = (self.enabled, self.cooldown, self.max_cooldown);
         let Some(credential) = self.current(made) else { return false };
+        // One that is out and was used as the last resort is out all the same: only trials lengthen its cooldown.
+        let is_out = matches!(credential.standing, Standing::Out { .. });
         match verdict {
-            Verdict::Refused if enabled => {
+            Verdict::Refused if enabled && !is_out => {
                 let doubled = cooldown.saturating_mul(1 << credential.refusals.min(20)).min(max);
                 credential.standing = Standing::Out { until: now + doubled };
                 credential.refusals = credential.refusals.saturating_add(1);
@@ -281,24 +287,26 @@ impl Credentials {
     /// A call was not made after all.
     pub(super) fn retract(&mut self, now: Timestamp, made: Use, tokens: u64) {
         self.leave(now, made, Verdict::Unknown);
-        if let Some(learned) = self.learned(made.at) {
+        if let Some(learned) = self.learned(made) {
             learned.retract(tokens);
         }
     }
 
     /// The credential of a call, unless it was refused since.
     fn current(&mut self, made: Use) -> Option<&mut Credential> {
-        self.list.get_mut(usize::from(made.at)).filter(|c| c.generation == made.generation)
+        let same = made.epoch == self.epoch;
+        self.list.get_mut(usize::from(made.at)).filter(|c| same && c.generation == made.generation)
     }
 
-    /// What a provider has said about the limit of a credential.
-    pub(super) fn learned(&mut self, at: u16) -> Option<&mut Learned> {
-        self.list.get_mut(usize::from(at)).map(|c| &mut c.learned)
+    /// What a provider has said about the limit of a call's credential; `None`: that one is not here any more.
+    pub(super) fn learned(&mut self, made: Use) -> Option<&mut Learned> {
+        let same = made.epoch == self.epoch;
+        self.list.get_mut(usize::from(made.at)).filter(|_| same).map(|c| &mut c.learned)
     }
 
     /// What the answer to a call said is left.
     pub(super) fn learn(&mut self, now: Timestamp, made: Use, said: &crate::limit::RateState) {
-        if let Some(learned) = self.learned(made.at) {
+        if let Some(learned) = self.learned(made) {
             learned.learn(now, made.mark, said);
         }
     }
@@ -333,7 +341,7 @@ impl Credentials {
 }
 
 impl Use {
-    const NONE: Self = Self { at: 0, generation: 0, ticket: false, mark: Mark::START };
+    const NONE: Self = Self { at: 0, epoch: 0, generation: 0, ticket: false, mark: Mark::START };
 }
 
 #[cfg(test)]

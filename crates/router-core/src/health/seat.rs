@@ -59,6 +59,8 @@ pub(super) struct Seat {
     pub(super) pass: Pass,
     pub(super) made: Use,
     pub(super) stream: bool,
+    /// How long it takes says something about others.
+    pub(super) timed: bool,
 }
 
 /// How an attempt ended, as far as health and limits care.

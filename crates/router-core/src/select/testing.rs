@@ -214,7 +214,7 @@ fn reliability() -> Reliability {
         max_cooldown: 600 * second,
         ramp_step: 10 * second,
     };
-    Reliability { deadline: 600 * second, retries, breaker, rescue: true, hedging: None }
+    Reliability { deadline: 600 * second, retries, breaker, probe: None, rescue: true, hedging: None }
 }
 
 /// A configuration from its lines.

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use router_core::record::RequestId;
+use router_core::record::{PROBE, RequestId};
 use router_core::time::Timestamp;
 
 /// Whose SQL.
@@ -262,6 +262,7 @@ pub(crate) static END_REQUESTS: LazyLock<String> = LazyLock::new(|| {
          max(a.attempt), CAST(sum(a.cost_nanousd) AS BIGINT), CAST(sum(a.cost_nanousd) AS BIGINT), NULL, 0, \
          count(CASE WHEN a.simulated THEN 1 END) > 0, max(CASE WHEN a.outcome = 'success' THEN a.provider END) \
          FROM attempts a WHERE a.instance = $1 AND a.request >= $2 \
+         AND NOT (a.key IS NULL AND a.model = a.deployment AND coalesce(a.rule, '') = '{PROBE}') \
          AND NOT EXISTS (SELECT 1 FROM requests r WHERE r.request = a.request) GROUP BY a.request"
     )
 });

@@ -10,7 +10,7 @@ use proptest::strategy::Strategy;
 pub(crate) use records::*;
 use router_core::attempt::{FailureKind, Outcome};
 use router_core::money::Usd;
-use router_core::record::{CloseRecord, LedgerRecord, OpenRecord, RequestRecord};
+use router_core::record::{CloseRecord, LedgerRecord, OpenRecord, PROBE, RequestRecord};
 use router_core::time::Timestamp;
 
 use crate::{Batch, By, InstanceId, Ledger, Position, Report, ReportQuery};
@@ -193,6 +193,16 @@ async fn the_dead_are_booked_once(ledger: &dyn Ledger) {
     write(ledger, dead, [open(2, 1), close(2, 1, Outcome::Success, 20)]).await;
     write(ledger, dead, [open(3, 1), close(3, 1, failed, 1), open(3, 2)]).await;
     write(ledger, living, [open(4, 1)]).await;
+    // Nobody asked for a probe: its attempt is booked, and no request is made up for it.
+    let name: Arc<str> = "a/m".into();
+    let probe = OpenRecord {
+        key: None,
+        rule: Some(PROBE.into()),
+        model: Arc::clone(&name),
+        deployment: name,
+        ..open_record(5, 1)
+    };
+    write(ledger, dead, [LedgerRecord::Open(probe), close(5, 1, Outcome::Success, 2)]).await;
     for lost in [1, 0] {
         assert_eq!(ledger.finish(dead).await.unwrap(), lost);
         assert_eq!(
@@ -203,12 +213,13 @@ async fn the_dead_are_booked_once(ledger: &dyn Ledger) {
                 (3, 1, "overloaded", 1),
                 (3, 2, "lost", 5_000_000_000),
                 (4, 1, "open", 0),
+                (5, 1, "success", 2),
             ]
         );
         let total = report(ledger, &[]).await.total;
-        assert_eq!((total.requests, total.successes, total.attempts), (3, 2, 5));
+        assert_eq!((total.requests, total.successes, total.attempts), (3, 2, 6));
         assert_eq!((total.lost_attempts, total.estimated_attempts, total.open_attempts), (1, 1, 1));
-        assert_eq!(total.cost_usd, Usd::from_nano(5_000_000_031));
+        assert_eq!(total.cost_usd, Usd::from_nano(5_000_000_033));
         // Only the request that said so saved anything.
         assert_eq!(total.saved_usd, Usd::from_nano(1_000_000_000));
     }

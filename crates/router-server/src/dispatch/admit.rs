@@ -11,7 +11,7 @@ use router_providers::dialect::ReplyMeta;
 use router_providers::exchange::{Call, Limits, Target};
 
 use super::attempt::{Destination, Live};
-use super::money::{Funded, Waits};
+use super::money::{Funded, UNKNOWN_OUTPUT, Waits};
 use super::run::{End, Performed, Run};
 use super::spent::Spent;
 use crate::ingress::Asked;
@@ -80,10 +80,12 @@ impl Run<'_> {
         }
     }
 
-    /// Tokens an attempt is expected to use, for token rates.
+    /// Tokens an attempt is expected to use, for token rates: of its output not more than the deployment can write, or a
+    /// client's absurd limit would keep all others away while its call lasts.
     pub(super) fn tokens(&self, at: DeploymentIdx) -> u64 {
         let input = self.decision.as_ref().and_then(|d| d.verdict(at)).map_or(0, |v| v.input_tokens);
-        let output = self.asked.envelope().max_tokens.as_ref().map_or(0, |m| m.value);
+        let longest = self.engine.compiled.deployment(at).max_output_tokens.unwrap_or(UNKNOWN_OUTPUT);
+        let output = self.asked.envelope().max_tokens.as_ref().map_or(0, |m| m.value.min(longest));
         input.saturating_add(output)
     }
 
@@ -145,13 +147,26 @@ impl Run<'_> {
             let outcome = failure.map_or(Outcome::Cancelled, Outcome::Failure);
             return self.books.close(attempt, outcome, spent, None).cost;
         } else if let Some(admission) = self.admission.take_if(|a| a.attempt == attempt) {
-            let (shared, slot) = (&self.worker.shared, self.engine.slot(admission.deployment));
-            if let Some(taken) = admission.taken {
-                slot.retract(shared.clock.now(), taken.permit);
-                shared.treasury.settle(taken.money.held, Usd::ZERO);
-            } else if admission.waits.is_some_and(|waits| waits.is_booked()) {
-                slot.unbook(admission.tokens);
-            }
+            self.give_back(admission);
+        }
+    }
+
+    fn give_back(&self, admission: Admission) {
+        let (shared, slot) = (&self.worker.shared, self.engine.slot(admission.deployment));
+        if let Some(taken) = admission.taken {
+            slot.retract(shared.clock.now(), taken.permit);
+            shared.treasury.settle(taken.money.held, Usd::ZERO);
+        } else if admission.waits.is_some_and(|waits| waits.is_booked()) {
+            slot.unbook(admission.tokens);
+        }
+    }
+}
+
+/// However it ends, by a panic too: what was admitted and not sent does not keep its place, its ticket and its money.
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        if let Some(admission) = self.admission.take() {
+            self.give_back(admission);
         }
         Usd::ZERO
     }

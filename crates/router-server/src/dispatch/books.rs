@@ -87,36 +87,44 @@ impl Books {
             model: engine.known_model(&asked.envelope().model),
             key: key.map(|k| Arc::clone(&k.name)),
             client_request_id: asked.client_request_id.clone(),
-            rule: None,
-            deployment: None,
-            outcome: Arc::clone(&NOTHING),
-            attempts: 0,
-            usage: Usage::default(),
-            cost: Usd::ZERO,
-            reference_cost: Usd::ZERO,
-            first_byte_ms: None,
-            overhead_us: 0,
-            simulated: false,
+            ..RequestRecord::default()
         };
         let tier = asked.envelope().service_tier.as_deref();
         let payer = key.map(|key| &**key);
         Self {
-            worker: Arc::clone(worker),
-            engine: Arc::clone(engine),
-            request,
             key_tags: key.map(|k| k.tags.clone()).unwrap_or_default(),
             service_tier: tier.map(ServiceTier::named).unwrap_or_default(),
             tier_asked: (tier != Some("auto")).then(|| tier.map(ServiceTier::named).unwrap_or_default()),
             accounts: worker.shared.treasury.accounts(&engine.compiled, payer, &asked.envelope().model),
+            answers: asked.envelope().n.max(1),
+            waited: asked.body_time,
+            ..Self::of(worker, engine, request)
+        }
+    }
+
+    fn of(worker: &Arc<Worker>, engine: &Arc<Engine>, request: RequestRecord) -> Self {
+        Self {
+            worker: Arc::clone(worker),
+            engine: Arc::clone(engine),
+            request,
+            key_tags: Vec::new(),
+            service_tier: ServiceTier::default(),
+            tier_asked: Some(ServiceTier::default()),
+            accounts: Accounts::new(),
             expected_output: DEFAULT_OUTPUT_TOKENS,
             cap: None,
-            answers: asked.envelope().n.max(1),
+            answers: 1,
             open: Vec::new(),
             sent_at: None,
-            waited: asked.body_time,
+            waited: Duration::ZERO,
             price_version: None,
             concluded: false,
         }
+    }
+
+    /// Of a call that nobody asked for: attempts without a request.
+    pub(super) fn unasked(worker: &Arc<Worker>, engine: &Arc<Engine>, request: RequestRecord) -> Self {
+        Self { concluded: true, ..Self::of(worker, engine, request) }
     }
 
     /// What was decided.

@@ -8,6 +8,7 @@ mod head;
 mod input;
 mod metered;
 mod money;
+pub(crate) mod probe;
 mod race;
 mod rescue;
 mod run;

@@ -17,7 +17,7 @@ use crate::treasury::{self, Accounts, Held, Short, Taking, Waiting, Why};
 
 /// Bound on the output of a deployment whose longest output is not known, when the client sets none either: the longest
 /// of any chat model in the catalog's present snapshot is 128k.
-const UNKNOWN_OUTPUT: u64 = 131_072;
+pub(super) const UNKNOWN_OUTPUT: u64 = 131_072;
 
 /// Bound on input of which no formula is known (documents, sound, video), where the deployment's window is not known: the
 /// longest window in the catalog's present snapshot is two million.

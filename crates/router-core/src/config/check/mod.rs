@@ -171,7 +171,7 @@ fn share(value: f64, path: &str, report: &mut Report) {
 
 fn reliability(file: &File, report: &mut Report) -> Reliability {
     let (breaker, retries) = (&file.reliability.breaker, &file.reliability.retries);
-    let limits = &file.reliability.time_limits;
+    let (limits, probe) = (&file.reliability.time_limits, &file.reliability.probe);
     share(breaker.error_rate, "reliability.breaker.error_rate", report);
     let positive = [
         ("time_limits.connect_ms", limits.connect_ms),
@@ -186,6 +186,7 @@ fn reliability(file: &File, report: &mut Report) -> Reliability {
         ("breaker.cooldown_secs", breaker.cooldown_secs),
         ("breaker.ramp_step_secs", breaker.ramp_step_secs),
         ("retries.attempts", retries.attempts.into()),
+        ("probe.interval_secs", probe.interval_secs),
     ];
     for (path, _) in positive.into_iter().filter(|(_, value)| *value == 0) {
         report.problem(format!("reliability.{path}"), "must be above zero");
@@ -223,6 +224,7 @@ fn reliability(file: &File, report: &mut Report) -> Reliability {
             max_cooldown: Duration::from_secs(breaker.max_cooldown_secs),
             ramp_step: Duration::from_secs(breaker.ramp_step_secs),
         },
+        probe: probe.enabled.then(|| Duration::from_secs(probe.interval_secs)),
         rescue: file.reliability.rescue.enabled,
         hedging: hedging.enabled.then_some(HedgePolicy { max_extra_cost_ppm }),
     }

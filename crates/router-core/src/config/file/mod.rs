@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use provider::{Auto, Deployment, Faults, Model, Provider, ProviderKey};
-pub use reliability::{Breaker, Hedging, Reliability, Rescue, Retries, TimeLimits};
+pub use reliability::{Breaker, Hedging, Probe, Reliability, Rescue, Retries, TimeLimits};
 pub use rule::{Arm, Rule, Split, Strategy, Use};
 pub use server::{Compat, Durability, Ledger, OnFull, Runtime, Server};
 pub use tenant::{Budget, BudgetMatch, Classifier, Key, Passthrough, Record, Webhook, WebhookEvent};

@@ -13,6 +13,8 @@ pub struct Reliability {
     pub retries: Retries,
     /// When a deployment leaves the rotation, and how it comes back.
     pub breaker: Breaker,
+    /// The router's own small requests to deployments that may be well again.
+    pub probe: Probe,
     /// Going on with a stream that was cut.
     pub rescue: Rescue,
     /// Asking a second deployment before the first has failed.
@@ -127,6 +129,27 @@ impl Default for Breaker {
             max_cooldown_secs: 600,
             ramp_step_secs: 10,
         }
+    }
+}
+
+/// The router's own small requests (a word, an answer of one token) to a deployment that is out, once its cooldown is over,
+/// so that no client's request has to find out whether it is well again. They count in health, limits, budgets and the
+/// ledger as requests do, with the rule `probe` and no key. Without money left, none is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Probe {
+    /// Default off: it costs money that nobody asked to spend, and where there is traffic the clients' requests find out
+    /// as fast, with failover behind them.
+    pub enabled: bool,
+    /// A deployment is tried at most so often. Default 10, as often as health checks of load balancers ask: with the three
+    /// successes that it takes, half a minute.
+    #[schemars(range(min = 1))]
+    pub interval_secs: u64,
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self { enabled: false, interval_secs: 10 }
     }
 }
 

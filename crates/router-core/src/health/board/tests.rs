@@ -6,7 +6,7 @@ use super::*;
 
 const SEED: u64 = 7;
 
-fn at(millis: u64) -> Timestamp {
+pub(super) fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(1_795_348_200_000 + millis)
 }
 
@@ -14,20 +14,20 @@ fn ask(stream: bool, last_resort: bool) -> Ask {
     Ask { seed: SEED, tokens: 10, stream, last_resort, place: Place::Now }
 }
 
-fn health(limits: Limits) -> DeploymentHealth {
+pub(super) fn health(limits: Limits) -> DeploymentHealth {
     DeploymentHealth::new("a/b", &policy(), limits)
 }
 
-fn ending(outcome: Outcome) -> Ending {
+pub(super) fn ending(outcome: Outcome) -> Ending {
     Ending { outcome, tokens: None, retry_after: None }
 }
 
-fn failed(kind: FailureKind) -> Outcome {
+pub(super) fn failed(kind: FailureKind) -> Outcome {
     Outcome::Failure(kind)
 }
 
 /// One whole attempt: admitted, ended `took_ms` later.
-fn call(health: &mut DeploymentHealth, start_ms: u64, took_ms: u64, outcome: Outcome) {
+pub(super) fn call(health: &mut DeploymentHealth, start_ms: u64, took_ms: u64, outcome: Outcome) {
     let permit = health.admit(at(start_ms), &ask(true, true)).unwrap();
     health.end(at(start_ms + took_ms), permit, &ending(outcome));
 }

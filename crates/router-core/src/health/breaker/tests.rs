@@ -164,7 +164,8 @@ fn doubted_by_its_neighbours_it_is_probed_and_one_success_is_enough() {
     check("doubt r r a .", "H H H H C");
     // An open one stays open; one on the ramp is on probation again.
     check("xxxxx doubt +30 doubt .", "O O H H H");
-    check("xxxxx +30 ... doubt .", "O H R10 H C");
+    // One on the ramp was bad itself: one success is no proof.
+    check("xxxxx +30 ... doubt . ..", "O H R10 H H R10");
     check("off doubt", "C C");
 }
 
@@ -216,7 +217,8 @@ fn is_legal(from: State, to: State, what: u8) -> bool {
             then == step || (then == step + 1 && (time || result))
         }
         (Open { .. }, HalfOpen { doubted, .. }) => !doubted && (time || hope),
-        (Closed { .. } | Ramp { .. }, HalfOpen { doubted, .. }) => doubted && doubt,
+        (Closed { .. }, HalfOpen { doubted, .. }) => doubted && doubt,
+        (Ramp { .. }, HalfOpen { doubted, .. }) => !doubted && doubt,
         (Closed { .. } | HalfOpen { .. } | Ramp { .. }, Open { .. }) => result,
         (HalfOpen { doubted, .. }, Ramp { step, .. }) => !doubted && step == 0 && result,
         (HalfOpen { doubted, .. }, Closed { .. }) => reset || (doubted && result),

@@ -52,6 +52,8 @@ fn refused_credentials_return_by_one_probe_or_a_change() {
     check(&[1], "a +29 +1 .", "O O H C");
     check(&[], "a +30 a +59 +1 .", "O H O O H C");
     check(&[1], "a +30 r r .", "O H H H C");
+    // Refused again as the last resort: the cooldown is no longer for it.
+    check(&[1], "aaaaaa +29 +1 a +59 aaa +1", "O O H O O O H");
     check(&[1], "a cfg", "O C");
     check(&[1], "a +30 ( cfg )a", "O H B C C");
     check(&[1], "a +30 ( ( )r )r", "O H B B H H");
@@ -85,11 +87,36 @@ fn draws_follow_weights_among_those_that_may_be_used() {
     };
     let first = count(&mut all, START);
     assert!((2_900..3_100).contains(&first), "{first}");
-    all.learned(0).unwrap().hold(START, Duration::from_secs(5));
+    let of = |all: &Credentials, at| Use { at, epoch: all.epoch, ..Use::NONE };
+    all.learned(of(&all, 0)).unwrap().hold(START, Duration::from_secs(5));
     assert_eq!((count(&mut all, START), all.free_at(START, 1) <= START), (0, true));
-    all.learned(1).unwrap().hold(START, Duration::from_secs(3));
+    all.learned(of(&all, 1)).unwrap().hold(START, Duration::from_secs(3));
     assert_eq!(all.free_at(START, 1), START + Duration::from_secs(3));
     assert_eq!(all.held_until(), START + Duration::from_secs(3));
+}
+
+#[test]
+fn what_was_begun_with_others_says_nothing_of_these() {
+    let mut all = Credentials::new(&policy());
+    let begun: Vec<Use> = (0..4).map(|seed| all.draw(START, 1, seed)).collect();
+    all.weigh(&[1, 1]);
+    let said = crate::limit::RateState {
+        requests_left: Some(0),
+        requests_reset_in: Some(Duration::from_secs(60)),
+        ..Default::default()
+    };
+    for made in begun {
+        all.learn(START, made, &said);
+        assert!(!all.leave(START, made, Verdict::Refused));
+    }
+    assert_eq!((all.refused(START), all.free_at(START, 1) <= START), (0, true));
+    // Nor do they give places back that are not theirs, when there is one again.
+    let made = all.draw(START, 1, 1);
+    all.weigh(&[1]);
+    let now = all.draw(START, 1, 1);
+    all.learn(START, now, &said);
+    all.retract(START, made, 1);
+    assert!(all.free_at(START, 1) > START);
 }
 
 proptest! {

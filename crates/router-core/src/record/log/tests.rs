@@ -74,6 +74,7 @@ fn compiled() -> Compiled {
                 max_cooldown: second,
                 ramp_step: second,
             },
+            probe: None,
             rescue: true,
             hedging: None,
         },
