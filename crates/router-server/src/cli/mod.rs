@@ -14,9 +14,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use router_core::config::Database;
 use tracing_subscriber::EnvFilter;
 
 pub(crate) use report::span;
+
+use crate::config::{Loaded, Source, load};
 
 /// Everything went as asked.
 const GOOD: u8 = 0;
@@ -25,15 +28,9 @@ const NO: u8 = 1;
 /// The question was wrong: the command line, or a file given to it.
 const WRONG: u8 = 2;
 
-/// A self-hosted LLM router.
+/// A self-hosted router for language models; without a command it serves
 #[derive(Debug, Parser)]
-#[command(
-    name = "router-server",
-    version,
-    propagate_version = true,
-    about,
-    args_conflicts_with_subcommands = true
-)]
+#[command(name = "router-server", version, propagate_version = true, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -65,6 +62,42 @@ struct ConfigArgument {
     /// Configuration file; without it config/router.yaml, or the defaults inside the binary
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+/// Where a ledger is, for commands that work on one.
+#[derive(Debug, clap::Args)]
+struct LedgerArgument {
+    /// The ledger, sqlite://FILE (from the working directory) or postgres://...; without it, the configuration's
+    #[arg(long, value_name = "URL")]
+    ledger: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgument,
+}
+
+impl LedgerArgument {
+    /// The one named, or the configuration's: what is done there is meant for the server that serves it.
+    fn url(&self) -> anyhow::Result<String> {
+        if let Some(url) = &self.ledger {
+            return Ok(url.clone());
+        }
+        let source = Source::find(self.config.config.clone());
+        self.url_in(&source, &load(&source)?)
+    }
+
+    fn url_in(&self, source: &Source, loaded: &Loaded) -> anyhow::Result<String> {
+        if let Some(url) = &self.ledger {
+            return Ok(url.clone());
+        }
+        if loaded.checked.ledger.database == Database::Memory {
+            anyhow::bail!("the ledger of {source} is the server's own memory: name another with --ledger");
+        }
+        Ok(crate::ledger::url(loaded))
+    }
+}
+
+/// A ledger for people: its kind, for its address may hold a secret.
+fn kind(url: &str) -> &str {
+    url.split_once(':').map_or(url, |(scheme, _)| scheme)
 }
 
 /// Runs the command of this process's arguments.
