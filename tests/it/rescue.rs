@@ -75,6 +75,11 @@ fn a_stream_that_is_cut_is_gone_on_with_by_another_and_its_client_sees_one_answe
         );
     }
     assert_eq!(answer.header("x-router-deployment"), places[0].id(), "as known when it began");
+    let since = format!(
+        ": x-router-rescued: 1\n: x-router-attempts: 2\n: x-router-deployment: {}\n\n",
+        places[1].id()
+    );
+    assert!(answer.text().contains(&since), "and at the end what became of it: {}", answer.text());
     let told = &places[1].upstream.calls()[0].body;
     assert!(told.to_string().contains("w7"), "it was given what was shown: {told}");
 

@@ -9,6 +9,7 @@ use router_providers::exchange::{self, Cut, NoRescue};
 
 use super::attempt::Live;
 use super::run::{End, Run};
+use crate::respond;
 
 /// A streamed answer that broke off after its client had seen some of it.
 pub(super) enum Broken {
@@ -49,6 +50,28 @@ impl Run<'_> {
             Some(Broken::Open { times, .. }) => *times,
             _ => 0,
         }
+    }
+
+    /// What became of a stream since its head, which is long gone: comments, in the words of headers, which every client
+    /// passes over. Nothing, where all is as the head said.
+    pub(super) fn told_at_the_end(&self, live: &Live) -> Vec<u8> {
+        let mut told = Vec::new();
+        if live.cut_short {
+            told.extend_from_slice(b": x-router-cut: budget\n");
+        }
+        let times = self.rescues();
+        if times > 0 {
+            let id = respond::value(&self.engine.compiled.deployment(live.deployment).id);
+            let attempts = self.books.attempts();
+            told.extend_from_slice(
+                format!(": x-router-rescued: {times}\n: x-router-attempts: {attempts}\n").as_bytes(),
+            );
+            told.extend_from_slice(&[b": x-router-deployment: ", id.as_bytes(), b"\n"].concat());
+        }
+        if !told.is_empty() {
+            told.push(b'\n');
+        }
+        told
     }
 
     /// What the next attempt goes on from.

@@ -342,8 +342,8 @@ impl<'a> Run<'a> {
             self.answer.whole(head::whole(self.engine, self.asked, self.books, live.deployment, reply))
         } else if let Some(stream) = live.stream() {
             let end = stream.take_end(Some(self.books.cost()));
-            // Its head is long gone: a comment, which every client passes over.
-            let end = if live.cut_short { [CUT_SHORT, &end].concat().into() } else { end };
+            let told = self.told_at_the_end(&live);
+            let end = if told.is_empty() { end } else { [&told[..], &end].concat().into() };
             self.answer.end(end).await
         } else {
             Ok(())
@@ -359,9 +359,6 @@ impl<'a> Run<'a> {
         self.answer.fail(self.asked, error).await;
     }
 }
-
-/// What the end of a stream says of itself when it came for want of money.
-const CUT_SHORT: &[u8] = b": x-router-cut: budget\n\n";
 
 /// What performing an action led to.
 pub(super) enum Performed {
