@@ -127,11 +127,23 @@ pub fn run() -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            // One line: causes are part of it.
-            eprintln!("router-server: {}", format!("{error:#}").replace('\n', " "));
+            eprintln!("router-server: {}", with_causes(&error));
             ExitCode::from(WRONG)
         }
     }
+}
+
+/// An error and its causes on one line; what the line says already is not said again.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain().map(|cause| cause.to_string().replace('\n', " ")) {
+        if said.is_empty() {
+            said = cause;
+        } else if !said.contains(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
 }
 
 /// What is wrong with the command line, without the usage that follows it.
@@ -179,10 +191,27 @@ mod tests {
     }
 
     #[test]
+    fn an_error_is_one_line_and_says_each_cause_once() {
+        let error =
+            anyhow::anyhow!("refused\nby peer").context("cannot open x: refused by peer").context("ledger");
+        assert_eq!(with_causes(&error), "ledger: cannot open x: refused by peer");
+        assert_eq!(with_causes(&anyhow::anyhow!("b").context("a")), "a: b");
+    }
+
+    #[test]
     fn help_and_version_everywhere_and_one_line_for_what_is_wrong() {
-        for command in
-            ["", "serve", "check", "explain", "classify", "report", "deployments", "deployments disable"]
-        {
+        for command in [
+            "",
+            "serve",
+            "check",
+            "explain",
+            "classify",
+            "report",
+            "deployments",
+            "deployments disable",
+            "keys",
+            "keys create",
+        ] {
             check(&format!("{command} --help"), None);
             check(&format!("{command} --version"), None);
         }
