@@ -59,13 +59,14 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<u8> {
         return Ok(GOOD);
     }
     line(&format!(
-        "{source}: good. {} providers on, {} deployments, {} models, {} tiers, {} rules, {} keys",
+        "{source}: good. {} providers on, {} deployments, {} models, {} tiers, {} rules, {} keys, {} budgets",
         compiled.providers.len(),
         compiled.deployments.len(),
         compiled.models.len(),
         tiers.len(),
         compiled.rules.len(),
-        compiled.keys.len()
+        compiled.keys.len(),
+        compiled.budgets.len()
     ));
     for note in &loaded.checked.notes {
         line(&format!("note: {note}"));

@@ -6,7 +6,7 @@ use router_core::time::Timestamp;
 use router_ledger::Ledger;
 use serde_json::{Value, json};
 
-use super::{ConfigArgument, GOOD, line};
+use super::{GOOD, LedgerArgument, kind, line};
 use crate::admin::deployments::{known, order};
 use crate::clock::Clock;
 use crate::config::{Source, load};
@@ -25,18 +25,18 @@ enum Action {
     List(List),
     /// Take a deployment, or all of a provider, out of use; what is in flight ends
     Disable(Removal),
-    /// The same, to wait until nothing is in flight there any more
+    /// The same, shown as draining: for waiting until nothing is in flight there any more
     Drain(Removal),
-    /// Put it back
+    /// Put a deployment, or all of a provider, back into use
     Enable(Target),
-    /// Forget its failures, refused credentials and learned limits
+    /// Forget a deployment's failures, refused credentials and learned limits, as if it had just been added
     Reset(Target),
 }
 
 #[derive(Debug, clap::Args)]
 struct List {
     #[command(flatten)]
-    place: Place,
+    place: LedgerArgument,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -46,7 +46,7 @@ struct List {
 struct Removal {
     #[command(flatten)]
     target: Target,
-    /// It comes back then by itself: 2026-11-22T11:50:00Z, or 30m, 12h, 7d from now
+    /// It comes back then by itself: 2026-11-22T11:50:00Z, or 30m, 12h, 7d from now; without it, when it is enabled
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
     /// For those who find it out of use
@@ -62,16 +62,7 @@ struct Target {
     #[arg(long)]
     provider: bool,
     #[command(flatten)]
-    place: Place,
-}
-
-#[derive(Debug, clap::Args)]
-struct Place {
-    /// The ledger, as in the configuration; without it, the configuration's
-    #[arg(long, value_name = "URL")]
-    ledger: Option<String>,
-    #[command(flatten)]
-    config: ConfigArgument,
+    place: LedgerArgument,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
@@ -93,7 +84,7 @@ fn give(word: &str, target: &Target, until: Option<&str>, reason: Option<&str>) 
     let id = target.id.as_str().into();
     let subject = if target.provider { Subject::Provider(id) } else { Subject::Deployment(id) };
     let order = order(word, until, reason, now).map_err(anyhow::Error::msg)?;
-    let url = target.place.url(Some(&subject))?;
+    let url = place_of(&subject, &target.place)?;
     with(&url, async |ledger| Ok(write(ledger, &row(&subject, &order, now)).await?))?;
     line(&format!("{}: {}", subject.text(), said(&order)));
     Ok(GOOD)
@@ -112,7 +103,7 @@ fn said(order: &Order) -> String {
 
 fn list(arguments: &List) -> anyhow::Result<u8> {
     let now = Clock::new().now();
-    let url = arguments.place.url(None)?;
+    let url = arguments.place.url()?;
     let (out, health) =
         with(&url, async |ledger| Ok((ledger.states(CONTROL).await?, ledger.states(HEALTH).await?)))?;
     let out = controls(&out);
@@ -149,23 +140,19 @@ fn list(arguments: &List) -> anyhow::Result<u8> {
     Ok(GOOD)
 }
 
-impl Place {
-    /// The ledger's URL. A subject must be one of the configuration, unless there is none here and the ledger is named.
-    fn url(&self, subject: Option<&Subject>) -> anyhow::Result<String> {
-        let source = Source::find(self.config.config.clone());
-        if let (Some(url), true) = (&self.ledger, subject.is_none() || source == Source::Embedded) {
-            return Ok(url.clone());
-        }
-        let loaded = load(&source)?;
-        if let Some(subject) = subject {
-            let engine = Engine::new(&loaded.checked, None, Clock::new().now());
-            let engine = engine.map_err(|problem| anyhow::anyhow!("{problem}"))?;
-            if let Err(text) = known(&engine, subject) {
-                bail!("{text} in {source}");
-            }
-        }
-        Ok(self.ledger.clone().unwrap_or_else(|| crate::ledger::url(&loaded)))
+/// The ledger's URL. The subject must be one of the configuration, unless there is none here and the ledger is named.
+fn place_of(subject: &Subject, place: &LedgerArgument) -> anyhow::Result<String> {
+    let source = Source::find(place.config.config.clone());
+    if let (Some(url), Source::Embedded) = (&place.ledger, &source) {
+        return Ok(url.clone());
     }
+    let loaded = load(&source)?;
+    let engine = Engine::new(&loaded.checked, None, Clock::new().now());
+    let engine = engine.map_err(|problem| anyhow::anyhow!("{problem}"))?;
+    if let Err(text) = known(&engine, subject) {
+        bail!("{text} in {source}");
+    }
+    place.url_in(&source, &loaded)
 }
 
 fn with<T>(url: &str, work: impl AsyncFnOnce(&dyn Ledger) -> anyhow::Result<T>) -> anyhow::Result<T> {
@@ -173,5 +160,5 @@ fn with<T>(url: &str, work: impl AsyncFnOnce(&dyn Ledger) -> anyhow::Result<T>) 
         let ledger = router_ledger::connect_existing(url).await?;
         work(&*ledger).await
     })?
-    .with_context(|| format!("ledger {}", url.split_once(':').map_or(url, |(scheme, _)| scheme)))
+    .with_context(|| format!("ledger {}", kind(url)))
 }

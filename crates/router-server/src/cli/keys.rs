@@ -7,10 +7,10 @@ use router_core::time::Timestamp;
 use router_ledger::{KeyRow, Ledger};
 use serde_json::json;
 
-use super::{GOOD, line, span};
+use super::{GOOD, LedgerArgument, line, span};
 use crate::clock::Clock;
 use crate::keys::secret;
-use crate::keys::wish::{GRACE, Wish, named, shown};
+use crate::keys::wish::{Wish, named, shown};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -36,9 +36,8 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct Common {
-    /// The ledger, as in the configuration: sqlite://router.db
-    #[arg(long, value_name = "URL", default_value = "sqlite://router.db")]
-    ledger: String,
+    #[command(flatten)]
+    place: LedgerArgument,
     /// As JSON, on one line
     #[arg(long)]
     json: bool,
@@ -47,43 +46,43 @@ struct Common {
 /// What a key may have; `none` takes a limit away, an empty value a list or the owner.
 #[derive(Debug, clap::Args)]
 struct Members {
-    /// Its name, as in reports
+    /// Its name, as in logs, reports and budgets; every key has one
     #[arg(long)]
     name: Option<String>,
-    /// Who owns it
+    /// Who owns it: a team or a person, for budgets and reports
     #[arg(long)]
     owner: Option<String>,
-    /// Labels bound to it
+    /// Labels bound to it, comma-separated: rules, budgets and reports go by them
     #[arg(long, value_name = "LIST", value_parser = list)]
     tags: Option<Names>,
-    /// Models it may ask for and be answered by; none given: all
+    /// Models it may ask for and be answered by, comma-separated; none given: all
     #[arg(long, value_name = "LIST", value_parser = list)]
     models: Option<Names>,
-    /// Providers it may be answered by; none given: all
+    /// Providers it may be answered by, comma-separated; none given: all
     #[arg(long, value_name = "LIST", value_parser = list)]
     providers: Option<Names>,
-    /// Regions it may be answered from; none given: all
+    /// Regions it may be answered from, comma-separated; none given: all
     #[arg(long, value_name = "LIST", value_parser = list)]
     regions: Option<Names>,
-    /// Requests per minute
+    /// Requests per minute; none given: no limit
     #[arg(long, value_parser = limit::<u64>)]
     rpm: Option<Limit<u64>>,
-    /// Tokens per minute
+    /// Tokens per minute, input and output; none given: no limit
     #[arg(long, value_parser = limit::<u64>)]
     tpm: Option<Limit<u64>>,
-    /// Requests in flight
+    /// Requests in flight at once; none given: no limit
     #[arg(long, value_parser = limit::<u32>)]
     concurrency: Option<Limit<u32>>,
-    /// Who goes first when the server is nearly full: higher before lower
+    /// Who goes first when the server is nearly full: higher before lower; none given: 0
     #[arg(long, allow_negative_numbers = true)]
     priority: Option<i8>,
-    /// Most it may spend in one period
+    /// Most it may spend in one period; none given: no limit of its own
     #[arg(long, value_name = "USD", value_parser = limit::<Usd>)]
     budget_usd: Option<Limit<Usd>>,
-    /// The period of its budget: day, week, month, total
+    /// The period of its budget: day, week, month (none given), total; they begin at midnight UTC
     #[arg(long, value_parser = period)]
     period: Option<Period>,
-    /// When it ends: a span (90d), a moment (2026-12-31), or never
+    /// When it ends: a span (90d), a moment (2026-12-31), or never (none given)
     #[arg(long, value_name = "WHEN")]
     expires: Option<String>,
 }
@@ -139,8 +138,8 @@ struct Rotate {
     #[command(flatten)]
     which: Which,
     /// How long the old secret is still accepted
-    #[arg(long, value_name = "SPAN", value_parser = span)]
-    grace: Option<std::time::Duration>,
+    #[arg(long, value_name = "SPAN", value_parser = span, default_value = "24h")]
+    grace: std::time::Duration,
     #[command(flatten)]
     common: Common,
 }
@@ -222,15 +221,15 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<u8> {
             Command::Update(Update { key, members, common }) => update(key, members.wish(), &common).await?,
             Command::Rotate(Rotate { which, grace, common }) => {
                 let secret = secret::new().context("the system's random numbers")?;
-                let ledger = router_ledger::connect_existing(&common.ledger).await?;
+                let ledger = existing(&common).await?;
                 let key = find(&*ledger, &which.text()).await?;
-                let until = Clock::new().now() + grace.unwrap_or(GRACE);
+                let until = Clock::new().now() + grace;
                 let key = ledger.rotate_key(&key.id, secret::hash(&secret), until).await?;
                 say(&key, &common, &format!("rotated; the old secret is accepted until {}", until.rfc3339()));
                 line(secret.expose());
             }
             Command::Revoke(Revoke { which, common }) => {
-                let ledger = router_ledger::connect_existing(&common.ledger).await?;
+                let ledger = existing(&common).await?;
                 let key = find(&*ledger, &which.text()).await?;
                 ledger.revoke_key(&key.id, Clock::new().now()).await?;
                 say(&key, &common, "revoked");
@@ -248,7 +247,7 @@ impl Which {
 
 async fn make(wish: Wish, sha256: [u8; 32], common: &Common) -> anyhow::Result<KeyRow> {
     let new = wish.new_key(sha256, Clock::new().now()).map_err(|e| option(&e))?;
-    Ok(router_ledger::connect(&common.ledger).await?.create_key(&new).await?)
+    Ok(router_ledger::connect(&common.place.url()?).await?.create_key(&new).await?)
 }
 
 async fn update(key: Option<String>, wish: Wish, common: &Common) -> anyhow::Result<()> {
@@ -262,12 +261,16 @@ async fn update(key: Option<String>, wish: Wish, common: &Common) -> anyhow::Res
     if wish == Wish::default() {
         bail!("nothing to change is given");
     }
-    let ledger = router_ledger::connect_existing(&common.ledger).await?;
+    let ledger = existing(common).await?;
     let key = find(&*ledger, &which).await?;
     let change = wish.change(&key, Clock::new().now()).map_err(|e| option(&e))?;
     let key = ledger.update_key(&key.id, &change).await?.ok_or_else(|| no_such(&which))?;
     say(&key, common, "updated");
     Ok(())
+}
+
+async fn existing(common: &Common) -> anyhow::Result<std::sync::Arc<dyn Ledger>> {
+    Ok(router_ledger::connect_existing(&common.place.url()?).await?)
 }
 
 async fn find(ledger: &dyn Ledger, which: &str) -> anyhow::Result<KeyRow> {
@@ -294,7 +297,7 @@ fn say(key: &KeyRow, common: &Common, done: &str) {
 }
 
 async fn list_keys(common: &Common) -> anyhow::Result<()> {
-    let keys = router_ledger::connect_existing(&common.ledger).await?.keys().await?;
+    let keys = existing(common).await?.keys().await?;
     if common.json {
         let keys: Vec<_> = keys.iter().map(|key| shown(key, None)).collect();
         line(&json!({ "keys": keys }).to_string());

@@ -14,9 +14,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use router_core::config::Database;
 use tracing_subscriber::EnvFilter;
 
 pub(crate) use report::span;
+
+use crate::config::{Loaded, Source, load};
 
 /// Everything went as asked.
 const GOOD: u8 = 0;
@@ -25,15 +28,9 @@ const NO: u8 = 1;
 /// The question was wrong: the command line, or a file given to it.
 const WRONG: u8 = 2;
 
-/// A self-hosted LLM router.
+/// A self-hosted router for language models; without a command it serves
 #[derive(Debug, Parser)]
-#[command(
-    name = "router-server",
-    version,
-    propagate_version = true,
-    about,
-    args_conflicts_with_subcommands = true
-)]
+#[command(name = "router-server", version, propagate_version = true, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -67,6 +64,42 @@ struct ConfigArgument {
     config: Option<PathBuf>,
 }
 
+/// Where a ledger is, for commands that work on one.
+#[derive(Debug, clap::Args)]
+struct LedgerArgument {
+    /// The ledger, sqlite://FILE (from the working directory) or postgres://...; without it, the configuration's
+    #[arg(long, value_name = "URL")]
+    ledger: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgument,
+}
+
+impl LedgerArgument {
+    /// The one named, or the configuration's: what is done there is meant for the server that serves it.
+    fn url(&self) -> anyhow::Result<String> {
+        if let Some(url) = &self.ledger {
+            return Ok(url.clone());
+        }
+        let source = Source::find(self.config.config.clone());
+        self.url_in(&source, &load(&source)?)
+    }
+
+    fn url_in(&self, source: &Source, loaded: &Loaded) -> anyhow::Result<String> {
+        if let Some(url) = &self.ledger {
+            return Ok(url.clone());
+        }
+        if loaded.checked.ledger.database == Database::Memory {
+            anyhow::bail!("the ledger of {source} is the server's own memory: name another with --ledger");
+        }
+        Ok(crate::ledger::url(loaded))
+    }
+}
+
+/// A ledger for people: its kind, for its address may hold a secret.
+fn kind(url: &str) -> &str {
+    url.split_once(':').map_or(url, |(scheme, _)| scheme)
+}
+
 /// Runs the command of this process's arguments.
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -94,11 +127,23 @@ pub fn run() -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            // One line: causes are part of it.
-            eprintln!("router-server: {}", format!("{error:#}").replace('\n', " "));
+            eprintln!("router-server: {}", with_causes(&error));
             ExitCode::from(WRONG)
         }
     }
+}
+
+/// An error and its causes on one line; what the line says already is not said again.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain().map(|cause| cause.to_string().replace('\n', " ")) {
+        if said.is_empty() {
+            said = cause;
+        } else if !said.contains(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
 }
 
 /// What is wrong with the command line, without the usage that follows it.
@@ -146,10 +191,27 @@ mod tests {
     }
 
     #[test]
+    fn an_error_is_one_line_and_says_each_cause_once() {
+        let error =
+            anyhow::anyhow!("refused\nby peer").context("cannot open x: refused by peer").context("ledger");
+        assert_eq!(with_causes(&error), "ledger: cannot open x: refused by peer");
+        assert_eq!(with_causes(&anyhow::anyhow!("b").context("a")), "a: b");
+    }
+
+    #[test]
     fn help_and_version_everywhere_and_one_line_for_what_is_wrong() {
-        for command in
-            ["", "serve", "check", "explain", "classify", "report", "deployments", "deployments disable"]
-        {
+        for command in [
+            "",
+            "serve",
+            "check",
+            "explain",
+            "classify",
+            "report",
+            "deployments",
+            "deployments disable",
+            "keys",
+            "keys create",
+        ] {
             check(&format!("{command} --help"), None);
             check(&format!("{command} --version"), None);
         }

@@ -5,14 +5,13 @@ use std::time::Duration;
 use anyhow::Context;
 use router_ledger::{By, ReportQuery};
 
-use super::{GOOD, line};
+use super::{GOOD, LedgerArgument, kind, line};
 use crate::clock::Clock;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The ledger, as in the configuration: sqlite://router.db
-    #[arg(long, value_name = "URL", default_value = "sqlite://router.db")]
-    ledger: String,
+    #[command(flatten)]
+    place: LedgerArgument,
     /// How far back: 90s, 15m, 24h, 7d
     #[arg(long, default_value = "24h", value_parser = span)]
     since: Duration,
@@ -27,10 +26,10 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let since = Clock::new().now() - arguments.since;
     let query = ReportQuery { since, by: arguments.by.clone() };
-    let report = super::block_on(async {
-        router_ledger::connect_existing(&arguments.ledger).await?.report(&query).await
-    })?
-    .with_context(|| arguments.ledger.clone())?;
+    let url = arguments.place.url()?;
+    let report =
+        super::block_on(async { router_ledger::connect_existing(&url).await?.report(&query).await })?
+            .with_context(|| format!("ledger {}", kind(&url)))?;
     if arguments.json {
         line(&serde_json::to_string(&report)?);
     } else {

@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -56,10 +57,10 @@ impl DecisionLog {
     /// # Errors
     /// The file cannot be opened for appending, or the thread cannot be started.
     pub(crate) fn start(destination: &Destination) -> io::Result<(Self, LogWriter)> {
-        let mut out: Box<dyn Write + Send> = match destination {
+        let mut out = match destination {
             Destination::Off => return Ok((Self { shared: None }, LogWriter { shared: None, thread: None })),
-            Destination::Stdout => Box::new(io::stdout()),
-            Destination::File(path) => Box::new(open(path)?),
+            Destination::Stdout => Out::Stdout(io::stdout()),
+            Destination::File(path) => Out::File { path: path.clone(), file: open(path)? },
         };
         let state = Mutex::new(State { buffer: Vec::new(), stop: false });
         let shared = Arc::new(Shared { state, wake: Condvar::new(), dropped: AtomicU64::new(0) });
@@ -99,8 +100,38 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
+/// What is written to.
+enum Out {
+    Stdout(io::Stdout),
+    File { path: PathBuf, file: File },
+}
+
+impl Out {
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout(out) => out.write_all(lines).and_then(|()| out.flush()),
+            Self::File { path, file } => {
+                if was_moved(path, file) {
+                    *file = open(path)?;
+                }
+                file.write_all(lines)
+            }
+        }
+    }
+}
+
+/// Another file lies there now, or none: it was rotated away. One look per flush, so that nobody has to tell us.
+fn was_moved(path: &Path, file: &File) -> bool {
+    let place = |of: std::fs::Metadata| (of.dev(), of.ino());
+    match (std::fs::metadata(path), file.metadata()) {
+        (Ok(there), Ok(ours)) => place(there) != place(ours),
+        (Err(error), _) => error.kind() == io::ErrorKind::NotFound,
+        (Ok(_), Err(_)) => false,
+    }
+}
+
 impl Shared {
-    fn run(&self, out: &mut dyn Write) {
+    fn run(&self, out: &mut Out) {
         let mut spare = Vec::new();
         loop {
             let stop = {
@@ -110,7 +141,8 @@ impl Shared {
                 std::mem::swap(&mut state.buffer, &mut spare);
                 state.stop
             };
-            if let Err(error) = out.write_all(&spare).and_then(|()| out.flush()) {
+            let written = if spare.is_empty() { Ok(()) } else { out.write(&spare) };
+            if let Err(error) = written {
                 tracing::error!(%error, bytes = spare.len(), "decision log cannot be written: these lines are lost");
             }
             spare.clear();
@@ -168,6 +200,23 @@ mod tests {
             .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["n"].as_u64().unwrap())
             .collect();
         assert_eq!(numbers, (0..1_000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_file_that_was_rotated_away_is_begun_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, old) = (dir.path().join("log"), dir.path().join("log.1"));
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+        let mut out = Out::File { path: path.clone(), file: open(&path).unwrap() };
+        out.write(b"1\n").unwrap();
+        std::fs::rename(&path, &old).unwrap();
+        out.write(b"2\n").unwrap();
+        out.write(b"3\n").unwrap();
+        assert_eq!((read(&old).as_str(), read(&path).as_str()), ("1\n", "2\n3\n"), "moved away");
+        std::fs::rename(&path, &old).unwrap();
+        std::fs::write(&path, "theirs\n").unwrap();
+        out.write(b"4\n").unwrap();
+        assert_eq!(read(&path), "theirs\n4\n", "and another put there");
     }
 
     #[test]
