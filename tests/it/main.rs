@@ -20,6 +20,8 @@ mod keys;
 mod kill9;
 mod ledger_keys;
 mod matrix;
+mod money_kill9;
+mod money_replicas;
 mod outage;
 mod overload;
 mod reload;
