@@ -5,7 +5,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use router_tests::client::{Request, data};
@@ -14,17 +13,12 @@ use router_tests::ledger::{self, Rows};
 use router_tests::plan::{self, Place};
 use router_tests::prices::{Price, nanousd, usd};
 use router_tests::server::{self, Process, Server, merged};
+use router_tests::spender::{self, DOLLAR, Kind};
 use router_tests::upstream::{Ending, Wire};
 use serde_json::{Value, json};
 
 const KEY: &str = "sk-budget-0123456789abcdef";
 const PRICE: Price = Price { input: 3_000_000, cached: 300_000, output: 10_000_000 };
-
-/// One dollar, in nano-USD.
-const DOLLAR: i128 = 1_000_000_000;
-
-/// Stack of a client's thread: a thousand of them fit anywhere.
-const STACK_BYTES: usize = 256 * 1024;
 
 fn place(words: u32) -> Place {
     Place::new("a", "economy", Wire::OpenaiChat, PRICE).with(|script| {
@@ -44,83 +38,18 @@ fn one_dollar(places: &[Place]) -> Value {
 
 /// A question, with members of its own.
 fn ask(members: Value) -> Request {
-    let body = json!({ "model": "auto", "messages": [{ "role": "user", "content": "go on" }] });
-    Request::chat(&merged(body, members)).with("authorization", &format!("Bearer {KEY}"))
+    spender::ask(KEY, members)
 }
 
-/// How a client asks; it goes on until the money is spent.
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Json,
-    Capped,
-    Stream,
-    Leaves,
-}
-
-/// What came of one request: whether the budget is spent for good.
-fn asked(kind: Kind, address: SocketAddr, cut: &AtomicUsize) -> Option<bool> {
-    let request = match kind {
-        Kind::Json => ask(json!({})),
-        Kind::Capped => ask(json!({ "max_tokens": 300 })),
-        Kind::Stream => ask(json!({ "stream": true, "stream_options": { "include_usage": true } })),
-        Kind::Leaves => ask(json!({ "stream": true })),
-    };
-    let mut reply = request.open(address).ok()?;
-    if reply.status == 402 {
-        // Held for others: later there may be some.
-        return Some(reply.header("retry-after").is_empty());
-    }
-    assert_eq!(reply.status, 200, "{kind:?}");
-    if matches!(kind, Kind::Leaves) {
-        let _ = reply.event();
-        return Some(false);
-    }
-    let mut all = Vec::new();
-    loop {
-        match reply.piece() {
-            Ok(Some(piece)) => all.extend(piece),
-            Ok(None) => break,
-            // Killed.
-            Err(_) => return None,
-        }
-    }
-    let text = String::from_utf8_lossy(&all);
-    if matches!(kind, Kind::Stream) {
-        assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
-        assert!(text.contains(r#""finish_reason":"#) && text.contains(r#""total_tokens":"#), "{text}");
-        if text.contains(r#""finish_reason":"length""#) {
-            assert!(text.contains(": x-router-cut: budget\n"), "{text}");
-            cut.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-    Some(false)
-}
-
-/// So many clients ask, each again and again until there is no money; how many streams were cut for want of it.
+/// So many clients ask until there is no money, or their server is gone; how many streams were cut for want of it.
 fn spend(clients: usize, addresses: &[SocketAddr]) -> usize {
-    let cut = AtomicUsize::new(0);
-    let client = |number: usize| {
-        let kind = [Kind::Json, Kind::Capped, Kind::Stream, Kind::Leaves][number % 4];
-        while asked(kind, addresses[number / 4 % addresses.len()], &cut) == Some(false) {}
-    };
-    std::thread::scope(|scope| {
-        for number in 0..clients {
-            let client = &client;
-            let work = move || client(number);
-            std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work).unwrap();
-        }
-    });
-    cut.into_inner()
+    let at = |number: usize, turn| (turn == 0).then(|| addresses[number % addresses.len()]);
+    spender::spend((clients, KEY), &Kind::ALL, &at).cut.into_inner()
 }
 
 fn assert_spent(rows: &Rows, limit: i128) {
-    let spent = rows.cost_nanousd();
-    println!("{} of {} USD spent by {} attempts", usd(spent), usd(limit), rows.attempts.len());
-    assert!(spent <= limit, "{} of {}", usd(spent), usd(limit));
-    assert!(spent >= limit * 98 / 100, "starved: {} of {}", usd(spent), usd(limit));
-    for row in &rows.attempts {
-        assert!(row.cost_nanousd <= row.ceiling_nanousd, "{row:?}");
-    }
+    println!("{} of {} USD spent by {} attempts", usd(rows.cost_nanousd()), usd(limit), rows.attempts.len());
+    spender::assert_spent(rows, limit);
 }
 
 #[test]

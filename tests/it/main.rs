@@ -22,6 +22,8 @@ mod kill9;
 mod leaving;
 mod ledger_keys;
 mod matrix;
+mod money_kill9;
+mod money_replicas;
 mod outage;
 mod overload;
 mod probe;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use sqlx::Row;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqliteRow};
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
 /// One attempt's row.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,52 +62,126 @@ pub struct Rows {
     pub requests: Vec<RequestRow>,
 }
 
+/// One budget in one period.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetRow {
+    /// Its name.
+    pub budget: String,
+    /// Drawn by processes: spent, or theirs to spend.
+    pub allotted: i64,
+    /// Spent, as far as written.
+    pub settled: i64,
+    /// Processes that have drawn from it and have not ended.
+    pub drawers: i64,
+}
+
+/// Of every budget and period, in one snapshot.
+const BUDGETS: &str = "SELECT b.budget, b.allotted, \
+    CAST(b.settled + coalesce((SELECT sum(a.spent) FROM allotments a \
+        WHERE a.budget = b.budget AND a.start = b.start), 0) AS BIGINT) AS settled, \
+    (SELECT count(*) FROM allotments a WHERE a.budget = b.budget AND a.start = b.start) AS drawers \
+    FROM budgets b ORDER BY b.budget, b.start";
+
+/// A ledger's database, by its address: `sqlite://FILE` or `postgres://...`.
+#[derive(Clone, Debug)]
+pub struct Database(String);
+
+/// The same, asked of either kind of database.
+macro_rules! ask {
+    ($url:expr, |$pool:ident| $question:expr) => {{
+        let asking = async {
+            match $url.strip_prefix("sqlite://") {
+                Some(file) => {
+                    let $pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(file)).await?;
+                    let answer = $question;
+                    $pool.close().await;
+                    Ok::<_, sqlx::Error>(answer)
+                }
+                None => {
+                    let $pool: PgPool = PgPoolOptions::new().max_connections(1).connect($url).await?;
+                    let answer = $question;
+                    $pool.close().await;
+                    Ok(answer)
+                }
+            }
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(asking)
+    }};
+}
+
+/// Rows by the names of their columns.
+macro_rules! by_name {
+    ($type:ident { $($column:ident),* }, $rows:expr) => {
+        $rows.iter().map(|row| $type { $($column: row.get(stringify!($column))),* }).collect()
+    };
+}
+
+impl Database {
+    /// At this address.
+    pub fn at(url: &str) -> Self {
+        Self(url.to_owned())
+    }
+
+    /// Everything in it. Who writes to it should have stopped.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub fn rows(&self) -> Rows {
+        let rows = ask!(self.0.as_str(), |pool| {
+            let attempts =
+                sqlx::query("SELECT * FROM attempts ORDER BY request, attempt").fetch_all(&pool).await?;
+            let requests = sqlx::query("SELECT * FROM requests ORDER BY request").fetch_all(&pool).await?;
+            Rows {
+                attempts: by_name!(
+                    AttemptRow {
+                        request,
+                        attempt,
+                        deployment,
+                        ceiling_nanousd,
+                        outcome,
+                        failure,
+                        input_tokens,
+                        output_tokens,
+                        cost_nanousd,
+                        estimated
+                    },
+                    attempts
+                ),
+                requests: by_name!(
+                    RequestRow {
+                        request,
+                        model,
+                        rule,
+                        deployment,
+                        outcome,
+                        attempts,
+                        cost_nanousd,
+                        reference_cost_nanousd
+                    },
+                    requests
+                ),
+            }
+        });
+        rows.unwrap_or_else(|error| panic!("{}: {error}", self.0))
+    }
+
+    /// Its budgets, now; nothing while it cannot be reached.
+    pub fn budgets(&self) -> Option<Vec<BudgetRow>> {
+        let rows = ask!(self.0.as_str(), |pool| {
+            let rows = sqlx::query(BUDGETS).fetch_all(&pool).await?;
+            by_name!(BudgetRow { budget, allotted, settled, drawers }, rows)
+        });
+        rows.ok()
+    }
+}
+
 /// Reads a ledger's file. The server that writes it should have stopped.
 ///
 /// # Panics
 /// When it cannot be read.
 pub fn read(path: &Path) -> Rows {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let reading = async {
-        let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(path)).await?;
-        let attempts =
-            sqlx::query("SELECT * FROM attempts ORDER BY request, attempt").fetch_all(&pool).await?;
-        let requests = sqlx::query("SELECT * FROM requests ORDER BY request").fetch_all(&pool).await?;
-        pool.close().await;
-        Ok::<_, sqlx::Error>(Rows {
-            attempts: attempts.iter().map(attempt).collect(),
-            requests: requests.iter().map(request).collect(),
-        })
-    };
-    runtime.block_on(reading).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn attempt(row: &SqliteRow) -> AttemptRow {
-    AttemptRow {
-        request: row.get("request"),
-        attempt: row.get("attempt"),
-        deployment: row.get("deployment"),
-        ceiling_nanousd: row.get("ceiling_nanousd"),
-        outcome: row.get("outcome"),
-        failure: row.get("failure"),
-        input_tokens: row.get("input_tokens"),
-        output_tokens: row.get("output_tokens"),
-        cost_nanousd: row.get("cost_nanousd"),
-        estimated: row.get("estimated"),
-    }
-}
-
-fn request(row: &SqliteRow) -> RequestRow {
-    RequestRow {
-        request: row.get("request"),
-        model: row.get("model"),
-        rule: row.get("rule"),
-        deployment: row.get("deployment"),
-        outcome: row.get("outcome"),
-        attempts: row.get("attempts"),
-        cost_nanousd: row.get("cost_nanousd"),
-        reference_cost_nanousd: row.get("reference_cost_nanousd"),
-    }
+    Database::at(&format!("sqlite://{}", path.display())).rows()
 }
 
 impl Rows {

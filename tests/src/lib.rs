@@ -10,6 +10,7 @@ pub mod prices;
 pub mod prompts;
 pub mod python;
 pub mod server;
+pub mod spender;
 pub mod swarm;
 pub mod upstream;
 

@@ -1,5 +1,5 @@
 //! `cargo xtask prove`: the long forms of what CI shows in short: real prompts, kills, simulated seeds, the breaker's figures,
-//! the fault matrix, outages and crowds.
+//! budgets, the fault matrix, outages and crowds.
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,9 @@ pub(crate) struct Arguments {
     /// Times to kill the server under load
     #[arg(long, default_value_t = 50)]
     kills: u32,
+    /// Clients that spend one key's dollar at three processes
+    #[arg(long, default_value_t = 1_000)]
+    spenders: u32,
     /// Seeds of the simulation of failover, health and limits
     #[arg(long, default_value_t = 10_000)]
     seeds: u32,
@@ -35,7 +38,8 @@ pub(crate) struct Arguments {
     /// Seconds among 10,000 idle connections, 1,000 slowloris sockets and 1,000 streams
     #[arg(long, default_value_t = 600)]
     crowd_secs: u32,
-    /// Only the parts whose name contains this: simulation, breaker, kill9, matrix, outage, crowd, run500
+    /// Only the parts whose name contains this: simulation, breaker, kill9, money, matrix, outage,
+    /// crowd, run500
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
 }
@@ -61,6 +65,9 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
     if wanted("kill9") {
         end_to_end(root, "kill9", &[("ROUTER_TESTS_KILLS", arguments.kills.to_string())])?;
     }
+    if wanted("money") {
+        money(root, arguments, wanted("kill9"))?;
+    }
     under_load(root, arguments, wanted)?;
     if !wanted("run500") {
         return Ok(());
@@ -72,6 +79,18 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
         prompts.push(("ROUTER_TESTS_PROMPTS", arguments.prompts.to_string()));
     }
     end_to_end(root, "run500", &prompts)
+}
+
+/// Budgets: one process and three, killed and not, with honest providers and others. The kills are left out where they are
+/// shown anyway.
+fn money(root: &Path, arguments: &Arguments, killed: bool) -> Result<()> {
+    let variables = [
+        ("ROUTER_TESTS_KILLS", arguments.kills.to_string()),
+        ("ROUTER_TESTS_SPENDERS", arguments.spenders.to_string()),
+    ];
+    let test = ["test", "--locked", "--package", "router-tests"];
+    let skipped: &[&str] = if killed { &["--skip", "kill9"] } else { &[] };
+    crate::ci::cargo(root, &[&test[..], &ALONE, &["money_", "budgets::"], skipped].concat(), &variables)
 }
 
 /// What is about time and load, of optimized builds.

@@ -93,8 +93,7 @@ behind! {
     fn attempts(since: Timestamp, limit: u32, after: Option<Cursor>) -> Vec<AttemptRow>;
     fn total_cost(since: Timestamp) -> Usd;
     fn draw(instance: InstanceId, budget: &'a BudgetUse, ask: Draw) -> Usd;
-    fn give_back(instance: InstanceId, budget: &'a BudgetUse, amount: Usd) -> ();
-    fn overdraw(instance: InstanceId, budget: &'a BudgetUse, amount: Usd) -> ();
+    fn keep(instance: InstanceId, budget: &'a BudgetUse, amount: Usd) -> ();
     fn budget_figures(budgets: &'a [BudgetUse]) -> Vec<BudgetFigures>;
     fn keys() -> Vec<KeyRow>;
     fn keys_version() -> u64;

@@ -50,16 +50,13 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// Takes money from a budget for a process to spend: as [`Draw::grant`] says, zero when there is not enough. Over all
     /// processes, what is drawn never passes the limit. After an error it may have been drawn: it is then not to be
-    /// spent, and comes back when the process ends.
+    /// spent, and goes back with the next [`Ledger::keep`], or when the process ends.
     fn draw<'a>(&'a self, instance: InstanceId, budget: &'a BudgetUse, ask: Draw) -> Answer<'a, Usd>;
 
-    /// Returns money drawn and not spent. The caller must have stopped counting on it before it asks; after an error it
-    /// does not ask again, for it may have happened: what was not returned comes back when the process ends.
-    fn give_back<'a>(&'a self, instance: InstanceId, budget: &'a BudgetUse, amount: Usd) -> Answer<'a, ()>;
-
-    /// Books what a process has spent beyond what it had drawn, whatever the limit. Asking again after an error may book
-    /// it twice, until the process ends: too little is spent then, not too much.
-    fn overdraw<'a>(&'a self, instance: InstanceId, budget: &'a BudgetUse, amount: Usd) -> Answer<'a, ()>;
+    /// Says how much of what it has drawn, spent money included, a process keeps. The rest goes back, and the caller must
+    /// have stopped counting on it before it asks; what is more than it had drawn is an overrun, and is booked whatever
+    /// the limit. Asking twice is asking once: after an error it is asked again before the process draws more.
+    fn keep<'a>(&'a self, instance: InstanceId, budget: &'a BudgetUse, amount: Usd) -> Answer<'a, ()>;
 
     /// What is drawn from budgets and what is spent, in the order asked; zeros for one nobody has used.
     fn budget_figures<'a>(&'a self, budgets: &'a [BudgetUse]) -> Answer<'a, Vec<BudgetFigures>>;

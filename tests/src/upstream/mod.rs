@@ -202,6 +202,11 @@ impl Upstream {
         self.state.with_calls(|calls| calls.len())
     }
 
+    /// Number of calls that are being answered.
+    pub fn open(&self) -> usize {
+        self.state.with_calls(|calls| calls.iter().filter(|call| call.ending == Ending::Open).count())
+    }
+
     /// Closes the port and every connection, in the middle of whatever is being sent.
     pub fn kill(&mut self) {
         let _ = self.stop.send(true);

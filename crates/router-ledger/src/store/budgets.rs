@@ -40,7 +40,7 @@ pub(super) async fn draw(
     Ok(grant)
 }
 
-pub(super) async fn give_back(
+pub(super) async fn keep(
     backend: &impl Backend,
     instance: InstanceId,
     budget: &BudgetUse,
@@ -49,22 +49,11 @@ pub(super) async fn give_back(
     let mut tx = backend.write().await?;
     let allotted = locked(&mut tx, budget).await?;
     let drawn = drawn(&mut tx, instance, budget).await?;
-    let back = amount.min(drawn).max(Usd::ZERO);
-    set(&mut tx, instance, budget, (allotted - back, drawn - back)).await?;
-    tx.commit().await
-}
-
-pub(super) async fn overdraw(
-    backend: &impl Backend,
-    instance: InstanceId,
-    budget: &BudgetUse,
-    amount: Usd,
-) -> Answered<()> {
-    let mut tx = backend.write().await?;
-    let allotted = locked(&mut tx, budget).await?;
-    let drawn = drawn(&mut tx, instance, budget).await?;
-    let over = amount.max(Usd::ZERO);
-    set(&mut tx, instance, budget, (allotted + over, drawn + over)).await?;
+    let kept = amount.max(Usd::ZERO);
+    if kept == drawn {
+        return Ok(());
+    }
+    set(&mut tx, instance, budget, (allotted - drawn + kept, kept)).await?;
     tx.commit().await
 }
 

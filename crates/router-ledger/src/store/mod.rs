@@ -194,12 +194,8 @@ impl<B: Backend> Ledger for Store<B> {
         self.ask("draw from a budget", budgets::draw(&self.0, instance, budget, ask))
     }
 
-    fn give_back<'a>(&'a self, instance: InstanceId, budget: &'a BudgetUse, amount: Usd) -> Answer<'a, ()> {
-        self.ask("give back to a budget", budgets::give_back(&self.0, instance, budget, amount))
-    }
-
-    fn overdraw<'a>(&'a self, instance: InstanceId, budget: &'a BudgetUse, amount: Usd) -> Answer<'a, ()> {
-        self.ask("overdraw a budget", budgets::overdraw(&self.0, instance, budget, amount))
+    fn keep<'a>(&'a self, instance: InstanceId, budget: &'a BudgetUse, amount: Usd) -> Answer<'a, ()> {
+        self.ask("keep a part of a budget", budgets::keep(&self.0, instance, budget, amount))
     }
 
     fn budget_figures<'a>(&'a self, budgets: &'a [BudgetUse]) -> Answer<'a, Vec<BudgetFigures>> {

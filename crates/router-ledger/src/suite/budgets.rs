@@ -51,14 +51,17 @@ async fn draws_stop_at_the_limit(ledger: &dyn Ledger) {
     assert_eq!(figures(ledger, &team).await, (100, 0));
     // Another period, another budget.
     assert_eq!(draw(b, &next, ask(100, 10, 60)).await, 60);
-    // Nobody gives back more than it has drawn.
-    ledger.give_back(a, &team, usd(25)).await.unwrap();
+    // What is not kept goes back, once however often it is said.
+    ledger.keep(a, &team, usd(35)).await.unwrap();
+    ledger.keep(a, &team, usd(35)).await.unwrap();
     assert_eq!(draw(b, &team, ask(100, 10, 60)).await, 25);
-    ledger.give_back(a, &team, usd(1_000)).await.unwrap();
-    ledger.give_back(a, &team, usd(1_000)).await.unwrap();
-    ledger.give_back(a, &budget("none"), usd(1_000)).await.unwrap();
+    ledger.keep(a, &team, usd(0)).await.unwrap();
+    ledger.keep(a, &team, usd(-1_000)).await.unwrap();
+    ledger.keep(a, &budget("none"), usd(0)).await.unwrap();
     assert_eq!(figures(ledger, &team).await, (65, 0));
-    ledger.overdraw(a, &team, usd(50)).await.unwrap();
+    // More than was drawn is an overrun: booked, whatever the limit.
+    ledger.keep(a, &team, usd(50)).await.unwrap();
+    ledger.keep(a, &team, usd(50)).await.unwrap();
     assert_eq!(figures(ledger, &team).await, (115, 0));
     assert_eq!(draw(b, &team, ask(100, 0, 60)).await, 0);
     // The limit may be another at any time; without one all is only counted.
@@ -132,26 +135,23 @@ async fn nonsense_amounts_do_not_stop_the_ledger(ledger: &dyn Ledger) {
         write(ledger, process, [counted(id, &team), close(id, 1, Outcome::Success, i64::MAX)]).await;
     }
     write(ledger, process, [counted(4, &team), close(4, 1, Outcome::Success, -5)]).await;
-    ledger.overdraw(process, &team[0], Usd::MAX).await.unwrap();
-    ledger.overdraw(process, &team[0], usd(-7)).await.unwrap();
+    ledger.keep(process, &team[0], Usd::MAX).await.unwrap();
     assert_eq!(figures(ledger, &team[0]).await, (i64::MAX, i64::MAX));
     ledger.finish(process).await.unwrap();
     assert_eq!(figures(ledger, &team[0]).await.1, i64::MAX);
 }
 
-/// Tasks of several processes, drawing and giving back as fast as they can.
+/// Several processes, drawing and giving back as fast as they can.
 async fn many_draw_at_once(ledgers: &[Arc<dyn Ledger>]) {
     const LIMIT: i64 = 10_000;
     let team = budget("team");
     let mut tasks = tokio::task::JoinSet::new();
     let mut processes = Vec::new();
-    for (n, ledger) in ledgers.iter().enumerate() {
-        let process = instance(&**ledger, &format!("p{n}")).await;
+    for n in 0..ledgers.len() * 4 {
+        let (ledger, team) = (ledgers[n / 4].clone(), team.clone());
+        let process = instance(&*ledger, &format!("p{n}")).await;
         processes.push(process);
-        for task in 0..4 {
-            let (ledger, team) = (ledger.clone(), team.clone());
-            tasks.spawn(async move { spend(&*ledger, process, &team, (n * 4 + task) as u64, LIMIT).await });
-        }
+        tasks.spawn(async move { spend(&*ledger, process, &team, n as u64, LIMIT).await });
     }
     let kept: i64 = tasks.join_all().await.into_iter().sum();
     assert_eq!(figures(&*ledgers[0], &team).await, (kept, 0));
@@ -181,8 +181,8 @@ async fn spend(ledger: &dyn Ledger, process: InstanceId, team: &BudgetUse, seed:
         let (allotted, _) = figures(ledger, team).await;
         assert!(allotted <= limit, "{allotted} of {limit} drawn");
         let back = roll(drawn + 1);
-        ledger.give_back(process, team, usd(back)).await.unwrap();
         kept += drawn - back;
+        ledger.keep(process, team, usd(kept)).await.unwrap();
     }
     kept
 }
@@ -258,12 +258,12 @@ async fn live_through(ledgers: &[Arc<dyn Ledger>], team: &BudgetUse, round: u64,
             }
             Step::GiveBack(_, share) => {
                 let back = wallet.free().max(0) * share / 100;
-                ledger.give_back(process, team, usd(back)).await.unwrap();
                 wallet.drawn -= back;
+                ledger.keep(process, team, usd(wallet.drawn)).await.unwrap();
             }
             Step::Overdraw(_, over) => {
-                ledger.overdraw(process, team, usd(over)).await.unwrap();
                 wallet.drawn += over;
+                ledger.keep(process, team, usd(wallet.drawn)).await.unwrap();
                 overdrawn += over;
             }
             Step::Open(_, share) => {

@@ -81,12 +81,8 @@ impl Ledger for Faulty {
         self.inner.draw(instance, budget, ask)
     }
 
-    fn give_back<'a>(&'a self, instance: InstanceId, budget: &'a BudgetUse, amount: Usd) -> Answer<'a, ()> {
-        self.inner.give_back(instance, budget, amount)
-    }
-
-    fn overdraw<'a>(&'a self, instance: InstanceId, budget: &'a BudgetUse, amount: Usd) -> Answer<'a, ()> {
-        self.inner.overdraw(instance, budget, amount)
+    fn keep<'a>(&'a self, instance: InstanceId, budget: &'a BudgetUse, amount: Usd) -> Answer<'a, ()> {
+        self.inner.keep(instance, budget, amount)
     }
 
     fn budget_figures<'a>(&'a self, budgets: &'a [BudgetUse]) -> Answer<'a, Vec<BudgetFigures>> {

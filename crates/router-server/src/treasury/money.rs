@@ -40,8 +40,11 @@ pub(super) struct Money {
     asked: Usd,
     /// The most that was lately held between two ticks.
     pace: Usd,
-    /// Spent beyond what was drawn, and not booked yet.
-    owed: Usd,
+    /// What the ledger has as drawn may be something else than what this has: a question to it may have got lost, or more
+    /// was spent than was drawn. It is told before anything else.
+    unsure: bool,
+    /// The ledger was asked for more, and has not answered.
+    pub(super) asking: bool,
     /// Shares passed, to be said.
     pub(super) to_say: SmallVec<[u32; 2]>,
     said_ppm: u32,
@@ -63,9 +66,18 @@ pub(super) struct InLedger {
 /// What the treasurer should do for a purse.
 #[derive(Debug)]
 pub(super) enum Job {
-    Draw { on: BudgetUse, limit: Usd, needed: Usd, pace: Usd },
-    GiveBack { on: BudgetUse, amount: Usd },
-    Overdraw { on: BudgetUse, amount: Usd },
+    Draw {
+        on: BudgetUse,
+        limit: Usd,
+        needed: Usd,
+        pace: Usd,
+    },
+    /// `amount`: everything drawn, spent money included. `back`: what is less than before, and goes back.
+    Keep {
+        on: BudgetUse,
+        amount: Usd,
+        back: Usd,
+    },
 }
 
 impl Money {
@@ -82,7 +94,8 @@ impl Money {
             away: None,
             asked: Usd::ZERO,
             pace: Usd::ZERO,
-            owed: Usd::ZERO,
+            unsure: false,
+            asking: false,
             to_say: SmallVec::new(),
             said_ppm: 0,
             exceeded: None,
@@ -106,7 +119,7 @@ impl Money {
 
     /// There is something for the treasurer.
     pub(super) fn has_work(&self) -> bool {
-        self.owed > Usd::ZERO || !self.to_say.is_empty()
+        self.unsure || !self.to_say.is_empty()
     }
 
     /// Spent, over all processes as far as is known.
@@ -115,11 +128,15 @@ impl Money {
         self.ledger.map_or(own, |ledger| ledger.settled.max(ledger.before + own))
     }
 
+    /// Drawn: spent, held and left.
+    fn drawn_in_all(&self) -> Usd {
+        self.budget.limit().unwrap_or(Usd::ZERO)
+    }
+
     /// Asks for `needed` more than there is; whether it is under way.
     pub(super) fn want(&mut self, needed: Usd, now: Timestamp) -> bool {
-        let recent = |at: Option<Timestamp>| at.is_some_and(|at| now.since(at) < BELIEVED);
         self.wanted = self.wanted.max(needed);
-        if !self.drawing && !recent(self.dry) && !recent(self.away) {
+        if !self.drawing && !recent(self.dry, now) && !recent(self.away, now) {
             self.drawing = true;
         }
         self.drawing || self.returning
@@ -149,19 +166,27 @@ impl Money {
                 self.to_say.push(share);
             }
         }
-        self.owed = self.owed.max(self.budget.uncovered());
+        let over = self.budget.uncovered();
+        if over > Usd::ZERO {
+            self.budget.draw(over);
+            self.unsure = true;
+        }
     }
 
     pub(super) fn on(&self, budget: &Arc<str>) -> BudgetUse {
         BudgetUse { budget: Arc::clone(budget), start: self.start }
     }
 
-    pub(super) fn job(&mut self, policy: &BudgetPolicy, line: usize) -> Option<Job> {
+    pub(super) fn job(&mut self, policy: &BudgetPolicy, line: usize, now: Timestamp) -> Option<Job> {
         let on = self.on(&policy.name);
-        if self.owed > Usd::ZERO {
-            let amount = std::mem::take(&mut self.owed);
-            self.budget.draw(amount);
-            return Some(Job::Overdraw { on, amount });
+        if self.unsure {
+            if recent(self.away, now) {
+                return None;
+            }
+            // What comes up while it is told is told after it.
+            self.unsure = false;
+            self.returning = true;
+            return Some(Job::Keep { on, amount: self.drawn_in_all(), back: Usd::ZERO });
         }
         if !self.drawing {
             return None;
@@ -190,7 +215,9 @@ impl Money {
     /// A draw ended; `None`: the ledger could not be reached.
     pub(super) fn drawn(&mut self, needed: Usd, drawn: Option<Usd>, now: Timestamp) {
         self.drawing = false;
+        let asked = std::mem::take(&mut self.asking);
         let Some(amount) = drawn else {
+            self.unsure |= asked;
             self.away = Some(now);
             return;
         };
@@ -204,11 +231,18 @@ impl Money {
         self.away = None;
     }
 
-    /// So much went back to the ledger; after an error nothing did, as far as is known.
-    pub(super) fn returned(&mut self, amount: Usd) {
+    /// The ledger knows what is kept, and so much went back; `None`: it could not be reached, and is told again.
+    pub(super) fn kept(&mut self, back: Option<Usd>, now: Timestamp) {
         self.returning = false;
-        if let Some(ledger) = self.ledger.as_mut().filter(|_| amount > Usd::ZERO) {
-            ledger.left += amount;
+        let Some(back) = back else {
+            self.unsure = true;
+            self.drawing = false;
+            self.away = Some(now);
+            return;
+        };
+        self.away = None;
+        if let Some(ledger) = self.ledger.as_mut().filter(|_| back > Usd::ZERO) {
+            ledger.left += back;
             self.dry = None;
         }
     }
@@ -230,7 +264,7 @@ impl Money {
         self.budget.held() == Usd::ZERO
             && self.left() == Usd::ZERO
             && !(self.drawing || self.returning)
-            && self.owed == Usd::ZERO
+            && !self.unsure
     }
 
     /// What there is too much of, taken off.
@@ -240,17 +274,149 @@ impl Money {
         (current, draining): (bool, bool),
     ) -> Option<Job> {
         let fresh = std::mem::take(&mut self.fresh);
-        if self.drawing || self.returning || (fresh && !draining) {
+        // While the ledger is away, or is to be told of something else, what is here is of more use here.
+        if self.drawing || self.returning || self.unsure || self.is_away() || (fresh && !draining) {
             return None;
         }
         let float = self.ledger.map_or(Usd::ZERO, |ledger| Usd::from_nano(ledger.left.nano().max(0) / FLOAT));
         let amount = match (current && !draining, self.left()) {
-            (true, left) if left <= float => Usd::ZERO,
-            (true, left) => size::surplus(left, self.pace).min(left - float),
+            (true, left) if left <= float && self.above_limit() == Usd::ZERO => Usd::ZERO,
+            (true, left) => {
+                size::surplus(left, self.pace).min(left - float).max(self.above_limit().min(left))
+            }
             (false, left) => left,
         };
         let amount = self.budget.give_back(amount);
         self.returning = amount > Usd::ZERO;
-        self.returning.then(|| Job::GiveBack { on: self.on(&policy.name), amount })
+        let (on, all) = (self.on(&policy.name), self.drawn_in_all());
+        self.returning.then_some(Job::Keep { on, amount: all, back: amount })
+    }
+
+    /// What is drawn in all above the limit, because that was lowered: nobody should spend it.
+    fn above_limit(&self) -> Usd {
+        self.ledger.map_or(Usd::ZERO, |ledger| (Usd::ZERO - ledger.left).max(Usd::ZERO))
+    }
+}
+
+fn recent(at: Option<Timestamp>, now: Timestamp) -> bool {
+    at.is_some_and(|at| now.since(at) < BELIEVED)
+}
+
+#[cfg(test)]
+mod tests {
+    use router_core::budget::{Match, Period, WhenLow};
+
+    use super::*;
+
+    fn usd(nano: i64) -> Usd {
+        Usd::from_nano(nano)
+    }
+
+    fn policy(limit: i64) -> BudgetPolicy {
+        BudgetPolicy {
+            name: "b".into(),
+            matches: Match::default(),
+            limit: usd(limit),
+            period: Period::Total,
+            alert_at_ppm: Vec::new(),
+            when_low: WhenLow::Clamp,
+        }
+    }
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::from_millis(ms)
+    }
+
+    /// What it would have the treasurer do.
+    fn job(money: &mut Money, limit: i64, now: Timestamp) -> String {
+        said(money.job(&policy(limit), 0, now))
+    }
+
+    fn said(job: Option<Job>) -> String {
+        match job {
+            None => "-".to_owned(),
+            Some(Job::Draw { needed, .. }) => format!("draw {}", needed.nano()),
+            Some(Job::Keep { amount, back, .. }) => format!("keep {} back {}", amount.nano(), back.nano()),
+        }
+    }
+
+    #[test]
+    fn a_question_that_got_lost_is_cleared_up_before_more_is_drawn() {
+        let mut money = Money::new(Timestamp::ZERO);
+        assert!(money.want(usd(10), at(0)));
+        assert_eq!(job(&mut money, 100, at(0)), "draw 10");
+        money.asking = true;
+        money.drawn(usd(10), None, at(0));
+        // It may be drawn there, and is not here: the ledger is told, as soon as it can be.
+        assert!(!money.is_over());
+        assert_eq!(job(&mut money, 100, at(1)), "-");
+        assert!(!money.want(usd(10), at(1)));
+        assert_eq!(job(&mut money, 100, at(500)), "keep 0 back 0");
+        money.kept(None, at(500));
+        assert_eq!(job(&mut money, 100, at(501)), "-");
+        assert!(money.want(usd(10), at(1_000)));
+        assert_eq!(job(&mut money, 100, at(1_000)), "keep 0 back 0");
+        assert!(!money.is_over());
+        money.kept(Some(Usd::ZERO), at(1_000));
+        assert_eq!(job(&mut money, 100, at(1_000)), "draw 10");
+    }
+
+    #[test]
+    fn an_overrun_is_told_until_the_ledger_has_it() {
+        let mut money = Money::new(Timestamp::ZERO);
+        money.drawn(usd(10), Some(usd(10)), at(0));
+        let hold = money.budget.hold(usd(10)).unwrap();
+        money.budget.settle(hold, usd(25));
+        money.notice(&policy(100));
+        money.notice(&policy(100));
+        assert!(money.has_work());
+        assert_eq!(job(&mut money, 100, at(0)), "keep 25 back 0");
+        money.kept(None, at(0));
+        assert_eq!(job(&mut money, 100, at(500)), "keep 25 back 0");
+        // Another one, while it is told.
+        let hold = money.budget.hold(Usd::ZERO).unwrap();
+        money.budget.settle(hold, usd(5));
+        money.notice(&policy(100));
+        money.kept(Some(Usd::ZERO), at(500));
+        assert_eq!(job(&mut money, 100, at(500)), "keep 30 back 0");
+        money.kept(Some(Usd::ZERO), at(500));
+        assert_eq!(job(&mut money, 100, at(500)), "-");
+    }
+
+    #[test]
+    fn nothing_is_given_back_while_the_ledger_is_away() {
+        let (mut money, policy) = (Money::new(Timestamp::ZERO), policy(1_000));
+        money.drawn(usd(500), Some(usd(500)), at(0));
+        let surplus = |money: &mut Money| said(money.surplus(&policy, (true, false)));
+        assert_eq!(surplus(&mut money), "-", "it is fresh");
+        assert_eq!(surplus(&mut money), "keep 0 back 500");
+        // It may have happened or not: nobody counts on it any more, and the ledger hears it again.
+        money.kept(None, at(10));
+        assert_eq!((money.left(), surplus(&mut money)), (Usd::ZERO, "-".to_owned()));
+        assert_eq!(job(&mut money, 1_000, at(500)), "keep 0 back 0");
+        money.kept(Some(Usd::ZERO), at(500));
+        money.drawn(usd(500), Some(usd(500)), at(500));
+        money.drawn(usd(500), None, at(500));
+        let _ = surplus(&mut money);
+        assert_eq!((surplus(&mut money).as_str(), money.left()), ("-", usd(500)));
+    }
+
+    #[test]
+    fn what_is_drawn_above_a_lowered_limit_goes_back_though_it_is_in_use() {
+        let (mut money, wide, narrow) = (Money::new(Timestamp::ZERO), policy(1_000), policy(300));
+        money.learn(&wide, (Usd::ZERO, Usd::ZERO));
+        money.drawn(usd(500), Some(usd(500)), at(0));
+        let hold = money.budget.hold(usd(100)).unwrap();
+        money.held(usd(100), at(0));
+        money.drawing = false;
+        money.tick();
+        let _ = money.surplus(&wide, (true, false));
+        assert_eq!(said(money.surplus(&wide, (true, false))), "-", "it is in use");
+        money.change(narrow.limit - wide.limit);
+        money.held(usd(100), at(0));
+        money.drawing = false;
+        money.tick();
+        assert_eq!(said(money.surplus(&narrow, (true, false))), "keep 300 back 200");
+        money.budget.release(hold);
     }
 }

@@ -62,12 +62,12 @@ impl Purse {
     }
 
     /// The next thing to do for it.
-    pub(super) fn next_job(&self) -> Option<Job> {
+    pub(super) fn next_job(&self, now: Timestamp) -> Option<Job> {
         let mut inner = self.lock();
         inner.told = false;
         let line = inner.line.len();
         let Inner { policy, periods, .. } = &mut *inner;
-        periods.iter_mut().find_map(|money| money.job(policy, line))
+        periods.iter_mut().find_map(|money| money.job(policy, line, now))
     }
 
     /// A while has passed: paces are taken, and what nobody needs is to be given back.
@@ -110,11 +110,18 @@ impl Purse {
         inner.wake();
     }
 
-    /// So much went back to the ledger.
-    pub(super) fn returned(&self, start: Timestamp, amount: Usd) {
+    /// A draw is on its way to the ledger.
+    pub(super) fn asks(&self, start: Timestamp) {
+        if let Some(money) = self.lock().money(start) {
+            money.asking = true;
+        }
+    }
+
+    /// The ledger knows what is kept, and so much went back to it; `None`: it could not be reached.
+    pub(super) fn kept(&self, start: Timestamp, back: Option<Usd>, now: Timestamp) {
         let mut inner = self.lock();
         if let Some(money) = inner.money(start) {
-            money.returned(amount);
+            money.kept(back, now);
         }
         inner.wake();
     }

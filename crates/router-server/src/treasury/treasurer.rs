@@ -130,7 +130,7 @@ impl Office {
     async fn visit(&mut self, purse: &Arc<Purse>) {
         // Bounded: what comes up meanwhile is told again.
         for _ in 0..8 {
-            let Some(job) = purse.next_job() else { break };
+            let Some(job) = purse.next_job(self.treasury.clock.now()) else { break };
             self.perform(purse, job).await;
         }
         for (start, share, settled) in purse.to_say() {
@@ -146,21 +146,10 @@ impl Office {
                 let drawn = self.told(drawn);
                 purse.drawn(on.start, (needed, drawn), self.treasury.clock.now());
             }
-            // After an error it is not asked again: it may have happened. It comes back when this process ends.
-            Job::GiveBack { on, amount } => {
-                let back = self.ask(|office, id| office.treasury.ledger.give_back(id, &on, amount)).await;
-                let back = self.told(back).map_or(Usd::ZERO, |()| amount);
-                purse.returned(on.start, back);
-            }
-            Job::Overdraw { on, amount } => {
-                // Once more after an error: booked twice, too little is spent, not too much.
-                for _ in 0..2 {
-                    let booked =
-                        self.ask(|office, id| office.treasury.ledger.overdraw(id, &on, amount)).await;
-                    if self.told(booked).is_some() {
-                        break;
-                    }
-                }
+            Job::Keep { on, amount, back } => {
+                let kept = self.ask(|office, id| office.treasury.ledger.keep(id, &on, amount)).await;
+                let back = self.told(kept).map(|()| back);
+                purse.kept(on.start, back, self.treasury.clock.now());
             }
         }
     }
@@ -180,6 +169,7 @@ impl Office {
             return Ok(Usd::ZERO);
         }
         let ask = Draw { limit: Some(limit), least: Usd::from_nano(1), most };
+        purse.asks(on.start);
         self.ask(|office, id| office.treasury.ledger.draw(id, on, ask)).await
     }
 
