@@ -63,6 +63,10 @@ impl Failover {
                 }
                 Next::Elsewhere
             }
+            // It had taken the request for good, and answered.
+            Next::Nowhere if live.stage == Stage::Committed && kind == FailureKind::BadRequest => {
+                Next::Elsewhere
+            }
             Next::Nowhere if live.stage == Stage::Committed => Next::Nowhere,
             Next::Nowhere if self.broken.is_some() || (live.hedge && !self.live.is_empty()) => {
                 Next::Elsewhere

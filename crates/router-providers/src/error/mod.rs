@@ -23,7 +23,7 @@ use crate::dialect::ReplyFault;
 pub const MAX_ERROR_BYTES: usize = 64 * 1024;
 
 /// Codes and types that say what happened, whatever the status.
-const CODES: [(&str, FailureKind); 36] = [
+const CODES: [(&str, FailureKind); 41] = [
     ("insufficient_quota", FailureKind::OutOfCredit),
     ("credit_balance_exhausted", FailureKind::OutOfCredit),
     ("billing_hard_limit_reached", FailureKind::OutOfCredit),
@@ -34,6 +34,8 @@ const CODES: [(&str, FailureKind); 36] = [
     ("Arrearage", FailureKind::OutOfCredit),
     ("rate_limit_exceeded", FailureKind::RateLimited),
     ("rate_limit_error", FailureKind::RateLimited),
+    // Google's, of its OpenAI-compatible API: every quota, whose text speaks of the plan and its billing.
+    ("RESOURCE_EXHAUSTED", FailureKind::RateLimited),
     ("slow_down", FailureKind::RateLimited),
     ("limit_requests", FailureKind::RateLimited),
     ("limit_burst_rate", FailureKind::RateLimited),
@@ -45,6 +47,9 @@ const CODES: [(&str, FailureKind); 36] = [
     ("internal_server_error", FailureKind::Unavailable),
     ("InternalServerError", FailureKind::Unavailable),
     ("internal_error", FailureKind::Unavailable),
+    // What the model wrote was no call, or no JSON: it may be the next time (Groq, with status 400).
+    ("tool_use_failed", FailureKind::BadReply),
+    ("json_validate_failed", FailureKind::BadReply),
     ("invalid_api_key", FailureKind::Auth),
     ("InvalidApiKey", FailureKind::Auth),
     ("authentication_error", FailureKind::Auth),
@@ -55,31 +60,55 @@ const CODES: [(&str, FailureKind); 36] = [
     ("exceed_context_size_error", FailureKind::TooLong),
     ("string_above_max_length", FailureKind::TooLong),
     ("request_too_large", FailureKind::TooLong),
+    ("tokens_limit_reached", FailureKind::TooLong),
     ("content_filter", FailureKind::Filtered),
     ("content_policy_violation", FailureKind::Filtered),
+    // OpenAI, of prompts that its usage policy forbids.
+    ("invalid_prompt", FailureKind::Filtered),
     ("data_inspection_failed", FailureKind::Filtered),
     ("DataInspectionFailed", FailureKind::Filtered),
     ("moderation_blocked", FailureKind::Filtered),
 ];
 
 /// Phrases of a 4xx text, lower case, where a provider gives no code of its own.
-const PHRASES: [(&str, FailureKind); 16] = [
-    ("maximum context length", FailureKind::TooLong),
+const PHRASES: [(&str, FailureKind); 33] = [
+    // What the text forbids goes before whose credentials it names: xAI answers 403 to both.
+    ("requires moderation", FailureKind::Filtered),
+    ("input was flagged", FailureKind::Filtered),
+    ("content management policy", FailureKind::Filtered),
+    ("violates usage guidelines", FailureKind::Filtered),
+    ("content exists risk", FailureKind::Filtered),
+    // The window, in the words of OpenAI, Mistral, DeepSeek, vLLM, SGLang, Fireworks and LM Studio; xAI; llama.cpp;
+    // Anthropic; vLLM; Google; Together and TGI; Groq and Cerebras; DashScope; Moonshot; Bedrock; Zhipu.
+    ("context length", FailureKind::TooLong),
     ("maximum prompt length", FailureKind::TooLong),
     ("context window", FailureKind::TooLong),
     ("context size", FailureKind::TooLong),
     ("prompt is too long", FailureKind::TooLong),
+    ("maximum model length", FailureKind::TooLong),
+    ("exceeds the maximum number of tokens", FailureKind::TooLong),
+    ("`inputs` tokens + `max_new_tokens`", FailureKind::TooLong),
+    ("reduce the length of the messages", FailureKind::TooLong),
+    ("range of input length", FailureKind::TooLong),
+    ("exceeded model token limit", FailureKind::TooLong),
+    ("input is too long for requested model", FailureKind::TooLong),
+    ("prompt exceeds max length", FailureKind::TooLong),
     ("insufficient balance", FailureKind::OutOfCredit),
     ("insufficient credits", FailureKind::OutOfCredit),
     ("exceeded your current quota", FailureKind::OutOfCredit),
     ("credit balance", FailureKind::OutOfCredit),
     ("out of credits", FailureKind::OutOfCredit),
+    ("any credits yet", FailureKind::OutOfCredit),
+    ("used all available credits", FailureKind::OutOfCredit),
     ("billing hard limit", FailureKind::OutOfCredit),
     ("spend limit", FailureKind::OutOfCredit),
     ("spending limit", FailureKind::OutOfCredit),
-    ("requires moderation", FailureKind::Filtered),
-    ("input was flagged", FailureKind::Filtered),
-    ("content management policy", FailureKind::Filtered),
+    // With status 400: xAI, Google.
+    ("incorrect api key", FailureKind::Auth),
+    ("invalid api key", FailureKind::Auth),
+    ("api key not valid", FailureKind::Auth),
+    ("api key expired", FailureKind::Auth),
+    ("api key is invalid", FailureKind::Auth),
 ];
 
 /// What a status means when nothing else says more.
@@ -102,8 +131,8 @@ pub const fn by_status(status: u16) -> FailureKind {
     }
 }
 
-/// The error object of the OpenAI family, in the forms seen: `{"error": {...}}`, `{"error": "text"}`, and the members at
-/// the top (Mistral, vLLM).
+/// The error object of the OpenAI family, in the forms seen: `{"error": {...}}`, `{"error": "text"}`, the members at the top
+/// (Mistral, vLLM), and an array of one of them (Google).
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Body {
@@ -120,12 +149,23 @@ struct Fields {
     code: Option<Value>,
     #[serde(rename = "type")]
     kind: Option<Value>,
+    /// Google's name of its code.
+    status: Option<Value>,
+    metadata: Option<Metadata>,
+}
+
+/// What OpenRouter says of the provider that failed behind it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Metadata {
+    /// Its own error body, as text.
+    raw: Option<Value>,
 }
 
 /// Reads an error answer of the OpenAI family: any status but 2xx, or an error object inside a 200 or a stream, for
 /// which `status` is 200 and a numeric code stands for it (OpenRouter).
 pub fn read(status: u16, body: &[u8]) -> ReplyFault {
-    let fields = match serde_json::from_slice::<Body>(body) {
+    let fields = match parse(body) {
         Ok(Body { error: Some(Value::Object(error)), .. }) => {
             serde_json::from_value(Value::Object(error)).unwrap_or_default()
         }
@@ -136,9 +176,13 @@ pub fn read(status: u16, body: &[u8]) -> ReplyFault {
         Err(_) => Fields::default(),
     };
     let text = fields.message.as_ref().or(fields.detail.as_ref()).map(plain).unwrap_or_default();
-    let codes: Vec<String> = [&fields.code, &fields.kind].into_iter().flatten().map(plain).collect();
-    let numeric = codes.iter().find_map(|code| code.parse::<u16>().ok()).filter(|code| *code >= 300);
+    let named = [&fields.code, &fields.kind, &fields.status];
+    let codes: Vec<String> = named.into_iter().flatten().map(plain).collect();
+    let numeric =
+        codes.iter().find_map(|code| code.parse::<u16>().ok()).filter(|code| (300..600).contains(code));
     let status = if status < 300 { numeric.unwrap_or(status) } else { status };
+    let raw = fields.metadata.and_then(|metadata| metadata.raw).as_ref().map(plain).unwrap_or_default();
+    let text = [text, raw].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(": ");
     let kind = kind_of(status, &codes, &text);
     let message = match (clean(&text), status) {
         (text, 200..=299) if text.is_empty() => "the provider sent an error".to_owned(),
@@ -151,6 +195,13 @@ pub fn read(status: u16, body: &[u8]) -> ReplyFault {
     };
     let code = codes.into_iter().find(|code| !code.is_empty()).map(|code| clean(&code));
     ReplyFault { kind, message, code }
+}
+
+fn parse(body: &[u8]) -> serde_json::Result<Body> {
+    if !body.trim_ascii_start().starts_with(b"[") {
+        return serde_json::from_slice(body);
+    }
+    serde_json::from_slice::<Vec<Body>>(body).map(|all| all.into_iter().next().unwrap_or_default())
 }
 
 fn kind_of(status: u16, codes: &[String], text: &str) -> FailureKind {

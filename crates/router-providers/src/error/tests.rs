@@ -95,6 +95,62 @@ fn kinds() {
 }
 
 #[test]
+fn kinds_by_what_each_provider_says() {
+    // xAI: a wrong key is a 400, what its policy forbids a 403.
+    let xai = |text: &str| format!(r#"{{"code":"Client specified an invalid argument","error":"{text}"}}"#);
+    check(
+        400,
+        &xai("Incorrect API key provided: ab***yz. You can obtain an API key from the console."),
+        F::Auth,
+    );
+    check(403, &xai("Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO"), F::Filtered);
+    check(403, &xai("Your newly created teams doesn't have any credits yet."), F::OutOfCredit);
+    check(
+        400,
+        &xai("This model's maximum prompt length is 131072 but the request contains 537812 tokens."),
+        F::TooLong,
+    );
+    // Google's OpenAI-compatible API.
+    let google = |code: u16, text: &str, status: &str| {
+        format!(r#"[{{"error":{{"code":{code},"message":"{text}","status":"{status}"}}}}]"#)
+    };
+    check(400, &google(400, "API key not valid. Please pass a valid API key.", "INVALID_ARGUMENT"), F::Auth);
+    let quota = "You exceeded your current quota, please check your plan and billing details.";
+    check(429, &google(429, quota, "RESOURCE_EXHAUSTED"), F::RateLimited);
+    let long = "The input token count (1196265) exceeds the maximum number of tokens allowed (1048575).";
+    check(400, &google(400, long, "INVALID_ARGUMENT"), F::TooLong);
+    check(400, "[]", F::BadRequest);
+    // OpenRouter passes on what the provider behind it said.
+    let raw = |text: &str| {
+        format!(
+            r#"{{"error":{{"message":"Provider returned error","code":400,"metadata":{{"raw":"{{\"error\":{{\"message\":\"{text}\"}}}}","provider_name":"X"}}}}}}"#
+        )
+    };
+    check(400, &raw("This model's maximum context length is 8192 tokens."), F::TooLong);
+    check(400, &raw("supports at most 1 image per prompt"), F::BadRequest);
+    check(200, r#"{"error":{"message":"Capacity exceeded","code":"3505"}}"#, F::Unavailable);
+    // One text each.
+    let says = |text: &str, kind| check(400, &format!(r#"{{"error":{{"message":"{text}"}}}}"#), kind);
+    says("Content Exists Risk", F::Filtered);
+    says("The decoder prompt (length 10000) is longer than the maximum model length of 4096.", F::TooLong);
+    says("The input (5000 tokens) is longer than the model's context length (4096 tokens).", F::TooLong);
+    says(
+        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 8193. Given: 9000",
+        F::TooLong,
+    );
+    says("Please reduce the length of the messages or completion.", F::TooLong);
+    says("Range of input length should be [1, 30720]", F::TooLong);
+    says("Invalid request: Your request exceeded model token limit: 8192", F::TooLong);
+    // What the model did wrong is no fault of the request.
+    let failed = |code: &str| {
+        format!(r#"{{"error":{{"message":"Failed","type":"invalid_request_error","code":"{code}"}}}}"#)
+    };
+    check(400, &failed("tool_use_failed"), F::BadReply);
+    check(400, &failed("json_validate_failed"), F::BadReply);
+    check(400, &failed("invalid_prompt"), F::Filtered);
+}
+
+#[test]
 fn texts_show_neither_pages_nor_secrets() {
     let text = |status, body: &str| read(status, body.as_bytes()).message;
     assert_eq!(text(502, "<html><body>nginx</body></html>"), "the provider answered 502");

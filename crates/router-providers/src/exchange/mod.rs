@@ -73,6 +73,9 @@ impl Request {
 /// The header that carries the caller's id of a request; OpenAI documents it, others ignore it.
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
 
+/// How long the body of an error is waited for: its status says that there is no answer, and others may have one.
+const ERROR_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Time limits of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -143,6 +146,19 @@ impl Fault {
             ..Self::new(fault.kind, target.without_credential(fault.message))
         }
     }
+
+    /// With the time to come back at that the body of the error names, where no header does.
+    fn told(self, target: &Target, body: Option<&[u8]>) -> Self {
+        let named = || body.and_then(|body| target.upstream.retry_after_ms(body)).map(Duration::from_millis);
+        Self { retry_after: self.retry_after.or_else(named), ..self }.timely()
+    }
+
+    /// Only these kinds are about time: on a 400, a time to come back at says nothing.
+    fn timely(self) -> Self {
+        use FailureKind::{Overloaded, RateLimited, Unavailable};
+        let timely = matches!(self.kind, RateLimited | Overloaded | Unavailable);
+        Self { retry_after: self.retry_after.filter(|_| timely).map(|wait| wait.min(MAX_WAIT)), ..self }
+    }
 }
 
 impl From<TransportError> for Fault {
@@ -177,8 +193,8 @@ pub enum Reply {
 /// Everything that is not an answer, by kind.
 pub async fn send(transport: &dyn Transport, call: Call) -> Result<Reply, Fault> {
     let stream = call.request.envelope.stream;
-    if call.goes_on.as_deref().and_then(resume::tokens_left) == Some(0) {
-        return Ok(Reply::Stream(StreamReply::nothing_left(call)));
+    if let Some(reason) = call.goes_on.as_deref().and_then(resume::nothing_left) {
+        return Ok(Reply::Stream(StreamReply::nothing_left(call, reason)));
     }
     let mut outbound = outbound::outbound(&call)?;
     outbound.headers.insert(CLIENT_REQUEST_ID, call.tag.clone());
@@ -230,19 +246,14 @@ async fn refused(inbound: Inbound, target: &Target, deadline: Instant) -> Fault 
     let status = inbound.status.as_u16();
     let now = SystemTime::now();
     let (wait, rate) = (retry_after(&inbound.headers, now), RateState::of(&inbound.headers, now));
-    let body = read_some(inbound.body, MAX_ERROR_BYTES, deadline).await;
+    let body = read_some(inbound.body, MAX_ERROR_BYTES, deadline.min(Instant::now() + ERROR_PATIENCE)).await;
     let fault = Fault::of_reply(target.upstream.error(status, &body), status, target);
-    // Only these kinds are about time; a retry-after on a 400 says nothing.
-    let timely =
-        matches!(fault.kind, FailureKind::RateLimited | FailureKind::Overloaded | FailureKind::Unavailable);
-    let wait = wait
-        .or_else(|| target.upstream.retry_after_ms(&body).map(Duration::from_millis))
-        .map(|wait| wait.min(MAX_WAIT));
-    Fault { retry_after: wait.filter(|_| timely), rate: Box::new(rate), ..fault }
+    Fault { retry_after: wait, rate: Box::new(rate), ..fault }.told(target, Some(&body))
 }
 
 /// The fault of a 200 that should be a stream: an error in disguise, or something else.
 async fn not_a_stream(inbound: Inbound, target: &Target, deadline: Instant, json: bool) -> Fault {
+    let deadline = deadline.min(Instant::now() + ERROR_PATIENCE);
     let body = if json { read_some(inbound.body, MAX_ERROR_BYTES, deadline).await } else { Bytes::new() };
     let fault = match target.upstream.answer(&body) {
         Err(fault) if json => fault,
@@ -251,7 +262,7 @@ async fn not_a_stream(inbound: Inbound, target: &Target, deadline: Instant, json
             ReplyFault { kind: FailureKind::BadReply, message, code: None }
         }
     };
-    Fault::of_reply(fault, 200, target)
+    Fault::of_reply(fault, 200, target).told(target, Some(&body))
 }
 
 /// The media type, lower case, without parameters; `None` when none is given.

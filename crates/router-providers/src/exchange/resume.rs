@@ -2,11 +2,12 @@
 //! model does not go on from those by itself, a short message that asks it to.
 
 use router_core::capability::Capabilities;
-use router_core::chat::{Conversation, Message, Part, ResponseFormat, Role};
+use router_core::chat::{Conversation, FinishReason, Message, Part, ResponseFormat, Role};
 use router_core::tokens::TextStats;
 
 use super::splice::Join;
 use super::{Cut, Target};
+use crate::json::prefix::Prefix;
 use crate::json::quoted;
 use crate::provider::Prefill;
 
@@ -63,6 +64,22 @@ pub(super) fn is_structured(cut: &Cut) -> bool {
 pub(super) fn tokens_left(cut: &Cut) -> Option<u64> {
     let given = cut.request.envelope().max_tokens.as_ref()?.value;
     Some(given.saturating_sub(TextStats::of(cut.shown.text()).estimate()))
+}
+
+/// Why there is nothing to ask for any more, if there is not: the client's limit leaves nothing, or what was shown is a
+/// whole JSON value, after which nothing can come.
+pub(super) fn nothing_left(cut: &Cut) -> Option<FinishReason> {
+    let text = cut.shown.text().trim_end();
+    let ended = || {
+        let mut value = Prefix::new();
+        text.ends_with(['}', ']']) && value.push(text).is_ok() && value.is_whole()
+    };
+    match tokens_left(cut) {
+        Some(0) => Some(FinishReason::Length),
+        _ => {
+            (is_structured(cut) && cut.request.envelope().tools == 0 && ended()).then_some(FinishReason::Stop)
+        }
+    }
 }
 
 /// The text given to the model as its own: white space at its end would cost the model its next token, which mostly begins

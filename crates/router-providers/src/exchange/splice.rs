@@ -5,8 +5,10 @@
 //! - A continuation that begins like the answer itself is a restart: it is dropped as far as the answer was shown. One that
 //!   differs from what was shown after [`RESTART_BYTES`] or more cannot be joined to it, and fails.
 //! - One that begins with the last words shown overlaps; the longest overlap is dropped. An overlap counts when it is at
-//!   least [`OVERLAP_BYTES`] long, or is whole last words; a shorter one is more likely to be the rest of a word ("hel",
-//!   "lo") than a repetition.
+//!   least [`OVERLAP_BYTES`] long, or is whole last words of a line; a shorter one is more likely to be the rest of a word ("hel",
+//!   "lo") than a repetition. Where white space follows the last word shown, it must end there, too ("cat ", "catalog").
+//! - None does where what was shown repeats itself and the continuation only does so once more ("ha ha", " ha ha"; rows,
+//!   lines and rules that are alike): that is what the right one looks like.
 //! - White space that was shown at the end is not shown again.
 //!
 //! A model that was given the shown text as the beginning of its own answer (prefill) repeats only by a mistake of its
@@ -186,7 +188,7 @@ impl Splice {
         if matches!(self.join, Join::Prefill { .. }) {
             return Verdict::Drop(0, true);
         }
-        match self.overlap(text, last) {
+        match self.overlap(held, start, last) {
             Some(Verdict::Drop(bytes, spaced)) => Verdict::Drop(start + bytes, spaced),
             Some(verdict) => verdict,
             None if self.begins_again() => Verdict::Differs,
@@ -231,7 +233,12 @@ impl Splice {
         let pairs = answer.as_bytes().iter().zip(text.as_bytes()).skip(self.same);
         self.same += pairs.take_while(|(a, b)| a == b).count();
         if self.same == answer.len() {
-            return self.is_restart(answer).then_some(Verdict::Drop(answer.len(), true));
+            let ends = self.ends_there(text.get(answer.len()..).unwrap_or_default(), last);
+            return match (self.is_restart(answer), ends) {
+                (true, Some(true)) => Some(Verdict::Drop(answer.len(), true)),
+                (true, None) => Some(Verdict::Wait),
+                _ => None,
+            };
         }
         if self.same < text.len() {
             // It differs.
@@ -260,38 +267,76 @@ impl Splice {
         }
     }
 
-    /// A continuation that begins with the end of what was shown: the longest such end that counts.
-    fn overlap(&self, text: &str, last: bool) -> Option<Verdict> {
+    /// A continuation whose text, from `start` on, begins with the end of what was shown: the longest such end that counts.
+    fn overlap(&self, held: &str, start: usize, last: bool) -> Option<Verdict> {
         // Between the parts of a JSON value, items that look alike are no repetition.
         if self.json.as_ref().is_some_and(|json| !json.in_string()) {
             return None;
         }
+        let text = held.get(start..).unwrap_or_default();
         let from = self.shown.len().saturating_sub(TAIL_BYTES);
         let ends = (from..self.shown.len()).filter_map(|at| self.shown.get(at..).map(|end| (at, end)));
-        for end in ends.filter(|(at, end)| self.counts(*at, end)).map(|(_, end)| end) {
-            if text.starts_with(end) {
-                return Some(Verdict::Drop(end.len(), true));
-            }
-            if !last && end.starts_with(text) {
-                return Some(Verdict::Wait);
+        let between = [self.space.as_str(), held.get(..start).unwrap_or_default()];
+        let of_lines = between.iter().any(|space| space.contains('\n'));
+        let counts =
+            |at: usize, end: &str| end.len() >= OVERLAP_BYTES || (!of_lines && self.is_words(at, end));
+        for end in ends.filter(|(at, end)| counts(*at, end)).map(|(_, end)| end) {
+            let Some(rest) = text.strip_prefix(end) else {
+                if !last && end.starts_with(text) {
+                    return Some(Verdict::Wait);
+                }
+                continue;
+            };
+            match self.ends_there(rest, last) {
+                None => return Some(Verdict::Wait),
+                Some(true) if self.repeats(held.get(..start + end.len()).unwrap_or_default()) => return None,
+                Some(true) => return Some(Verdict::Drop(end.len(), true)),
+                Some(false) => {}
             }
         }
         None
     }
 
-    /// Whether a continuation that begins with this end of what was shown, which stands at `at`, repeats it.
-    fn counts(&self, at: usize, end: &str) -> bool {
-        if end.len() >= OVERLAP_BYTES {
-            return true;
-        }
+    /// Whether this end of what was shown, which stands at `at`, is whole words. Of a line of its own that says nothing:
+    /// blocks end alike ("end", "done").
+    fn is_words(&self, at: usize, end: &str) -> bool {
         let before = self.shown.get(..at).and_then(|text| text.chars().next_back());
-        let word = |c: char| c.is_alphanumeric() || c == '_';
-        self.space.is_empty()
-            && !before.is_some_and(word)
-            && end.chars().next().is_some_and(word)
-            && end.chars().next_back().is_some_and(word)
+        !before.is_some_and(is_of_word)
+            && end.chars().next().is_some_and(is_of_word)
             && end.chars().filter(|c| c.is_alphabetic()).count() >= OVERLAP_LETTERS
     }
+
+    /// Whether what was shown can end where it did if this follows its repetition: a word that was shown with white space
+    /// after it does not go on. `None`: more must come.
+    fn ends_there(&self, rest: &str, last: bool) -> Option<bool> {
+        if self.space.is_empty() || !self.shown.ends_with(is_of_word) {
+            return Some(true);
+        }
+        match rest.chars().next() {
+            Some(next) => Some(!is_of_word(next)),
+            None => last.then_some(true),
+        }
+    }
+
+    /// Whether what was shown repeats itself at its end, twice or more, and these bytes go on with that.
+    fn repeats(&self, more: &str) -> bool {
+        let from = self.shown.len().saturating_sub(TAIL_BYTES);
+        let tail = [self.shown.as_bytes().get(from..).unwrap_or_default(), self.space.as_bytes()].concat();
+        // The white space between may be the continuation's: two periods without the first of it.
+        (1..=tail.len().div_ceil(2)).any(|period| {
+            let (Some(twice), Some(once)) =
+                (tail.get(tail.len() + 1 - 2 * period..), tail.get(tail.len() - period..))
+            else {
+                return false;
+            };
+            let is_period = twice.iter().zip(twice.iter().skip(period)).all(|(a, b)| a == b);
+            is_period && more.bytes().zip(once.iter().cycle()).all(|(a, b)| a == *b)
+        })
+    }
+}
+
+fn is_of_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::flow::{Awaited, Heard, Outgoing, Silence, drain};
 use super::reader::Reader;
 use super::translation::{Brought, NothingLeft};
-use super::{Call, Cut, Fault, NoRescue, ReplyHeaders, empty, is_empty, late};
+use super::{Call, Cut, Fault, NoRescue, ReplyHeaders, empty, is_empty, late, resume};
 use crate::dialect::openai_chat::stream::{Step, truncated};
 use crate::dialect::{ReplyFault, Rescued};
 use crate::sse::{Event, Splitter};
@@ -85,9 +85,9 @@ impl StreamReply {
         Self::reading(call, (source, reader), clock, headers)
     }
 
-    /// The end of an answer of which the client's own limit leaves nothing to ask for.
-    pub(super) fn nothing_left(call: Call) -> Self {
-        let reader = Reader::translating(&call, Box::new(NothingLeft));
+    /// The end, for this reason, of an answer of which nothing is left to ask for.
+    pub(super) fn nothing_left(call: Call, reason: FinishReason) -> Self {
+        let reader = Reader::translating(&call, Box::new(NothingLeft(reason)));
         let clock = Silence::new(Instant::now(), &call.limits);
         Self::reading(call, (Box::pin(stream::empty()), reader), clock, ReplyHeaders::default())
     }
@@ -239,13 +239,13 @@ impl StreamReply {
                 }
                 Ok(Step::Keep) => false,
                 Ok(Step::Done) => true,
-                Err(fault) => return Err(self.fault(fault)),
+                Err(fault) => return Err(self.fault(fault).told(&self.call.target, event.data())),
             },
             Reader::Translate(translation) => {
                 let (brought, read) = translation.event(&event, &mut self.shown);
                 let done = translation.is_done();
                 self.bring(brought);
-                read.map_err(|fault| self.fault(fault))?;
+                read.map_err(|fault| self.fault(fault).told(&self.call.target, event.data()))?;
                 done
             }
             Reader::None => true,
@@ -285,7 +285,8 @@ impl StreamReply {
             Reader::Pass(_) | Reader::None => {}
         }
         let envelope = self.call.request.envelope();
-        if is_empty(envelope, self.visible || wrote, self.usage().as_ref(), self.finish()) {
+        let owed = self.call.goes_on.as_deref().and_then(resume::nothing_left).is_none();
+        if owed && is_empty(envelope, self.visible || wrote, self.usage().as_ref(), self.finish()) {
             return Err(empty());
         }
         self.ended = true;
@@ -366,12 +367,11 @@ impl StreamReply {
     pub fn take_end(&mut self, cost: Option<Usd>, rescued: Option<Rescued<'_>>) -> Bytes {
         let include_usage = self.call.request.envelope().include_usage;
         let sum = self.usage_in_all();
-        let end = match &mut self.reader {
+        Bytes::from(match &mut self.reader {
             Reader::Pass(reader) => reader.end(include_usage, cost),
             Reader::Translate(translation) => translation.write_end(sum.as_ref(), cost, rescued),
             Reader::None => Vec::new(),
-        };
-        Bytes::from(end)
+        })
     }
 
     /// Tokens of all attempts of the answer.

@@ -273,8 +273,8 @@ impl Form {
     }
 }
 
-/// Reads nothing: for an answer of which the client's own limit leaves nothing to ask for.
-pub(super) struct NothingLeft;
+/// Reads nothing: for an answer of which nothing is left to ask for, for this reason.
+pub(super) struct NothingLeft(pub(super) FinishReason);
 
 impl Decoder for NothingLeft {
     fn event(&mut self, _: Option<&str>, _: &[u8], _: &mut Vec<Delta>) -> Result<(), ReplyFault> {
@@ -286,7 +286,7 @@ impl Decoder for NothingLeft {
     }
 
     fn end(&mut self, out: &mut Vec<Delta>) -> Result<(), ReplyFault> {
-        out.extend([Delta::Usage(Usage::default()), Delta::Finish(FinishReason::Length)]);
+        out.extend([Delta::Usage(Usage::default()), Delta::Finish(self.0)]);
         Ok(())
     }
 }

@@ -34,7 +34,7 @@ const REASONS: [(&str, K); 5] = [
 ];
 
 /// Causes that share a status with others: the status, a part of the text in lower case, the kind.
-const TEXTS: [(&str, &str, K); 9] = [
+const TEXTS: [(&str, &str, K); 10] = [
     ("INVALID_ARGUMENT", "exceeds the maximum number of tokens", K::TooLong),
     ("INVALID_ARGUMENT", "request payload size exceeds", K::TooLong),
     ("INVALID_ARGUMENT", "api key not valid", K::Auth),
@@ -45,6 +45,7 @@ const TEXTS: [(&str, &str, K); 9] = [
     ("RESOURCE_EXHAUSTED", "per day", K::OutOfCredit),
     // A quota of zero: this model is not in the account's plan.
     ("RESOURCE_EXHAUSTED", "limit: 0,", K::OutOfCredit),
+    ("RESOURCE_EXHAUSTED", "limit: 0\n", K::OutOfCredit),
 ];
 
 /// The error of a body: an object, or an array of one where a stream was asked for without SSE.

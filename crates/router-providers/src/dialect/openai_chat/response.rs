@@ -34,10 +34,11 @@ pub(super) fn bad_reply(message: impl Into<String>) -> ReplyFault {
     ReplyFault { kind: FailureKind::BadReply, message: message.into(), code: None }
 }
 
-/// Finish reasons that are faults: OpenRouter's `error`, DeepSeek's interruption for lack of capacity.
+/// Finish reasons that are faults: OpenRouter's `error`, what vLLM, SGLang and Z.ai say of an answer that they gave up in the
+/// middle, Z.ai's broken connection, DeepSeek's interruption for lack of capacity. The answer has not ended.
 pub(super) fn fault_of_finish(reason: &str) -> Option<ReplyFault> {
     let kind = match reason {
-        "error" => FailureKind::Unavailable,
+        "error" | "abort" | "network_error" => FailureKind::Unavailable,
         "insufficient_system_resource" => FailureKind::Overloaded,
         _ => return None,
     };

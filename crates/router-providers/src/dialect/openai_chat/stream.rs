@@ -240,7 +240,7 @@ struct FullChunk<'a> {
     #[serde(default)]
     model: Option<String>,
     #[serde(borrow, default)]
-    choices: Vec<FullChoice<'a>>,
+    choices: Option<Vec<FullChoice<'a>>>,
     #[serde(borrow, default)]
     usage: Option<WireUsage<'a>>,
 }
@@ -314,7 +314,7 @@ impl Decoder for ChatDecoder {
         if !std::mem::replace(&mut self.started, true) {
             out.push(Delta::Start { id: chunk.id, model: chunk.model });
         }
-        if let Some(choice) = chunk.choices.into_iter().next() {
+        if let Some(choice) = chunk.choices.into_iter().flatten().next() {
             if let Some(delta) = choice.delta {
                 self.delta(delta, out)?;
             }

@@ -332,7 +332,8 @@ pub(super) fn finish(reason: &str) -> FinishReason {
     match reason {
         "length" | "max_tokens" | "model_length" => FinishReason::Length,
         "tool_calls" | "function_call" => FinishReason::ToolCalls,
-        "content_filter" => FinishReason::ContentFilter,
+        // The second is Z.ai's.
+        "content_filter" | "sensitive" => FinishReason::ContentFilter,
         _ => FinishReason::Stop,
     }
 }

@@ -67,9 +67,39 @@ fn what_was_shown_is_not_shown_again() {
     check(LONG, LONG, "");
     // The white space at the end.
     check("The quick ", " brown", "brown");
-    check("The quick brown ", "brown fox jumps", "brown fox jumps");
+    check("The quick brown ", "brown fox jumps", "fox jumps");
+    check("w5 word6 word7 ", "word6 word7 word8", "word8");
+    check("w5 word6 word7 ", " word6 word7 word8", "word8");
+    check("one two three. ", "two three. Four", "Four");
+    check(
+        "the family \u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467} is",
+        "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467} is here",
+        " here",
+    );
     check("The very quick brown ", "very quick brown fox", "fox");
     check("A line of text.\n", "A line of text.\n\nNext", "\nNext");
+}
+
+#[test]
+fn what_repeats_itself_may_go_on_to() {
+    check("He laughed: ha ha", " ha ha, and left", " ha ha, and left");
+    check("It is very very ", "very good", "very good");
+    check("It is very ", "very good", "good");
+    let row = "| alpha | beta |\n";
+    check(&format!("Rows:\n{row}{row}"), row, row);
+    check(&format!("Rows:\n{row}{row}"), &format!("{row}{row}| end"), &format!("{row}{row}| end"));
+    let lines = "first_step();\nsecond_step();\n";
+    check(&format!("{{\n{lines}{lines}"), &format!("{lines}}}"), &format!("{lines}}}"));
+    check("| a | b |\n|--------------", "--------------|---|", "--------------|---|");
+    check("0x0000000000000000", "0000000000000001", "0000000000000001");
+    check("if a\n  if b\n    c()\n  end", "\nend\n", "\nend\n");
+    check("if a\n  if b\n    c()\n    end\n", "  end\nend\n", "  end\nend\n");
+    // Once is no repetition.
+    check(&format!("Rows:\n{row}"), &format!("{row}| end"), "| end");
+    // A word does not go on behind the space that ended it.
+    check("Look at the cat ", "catalog", "catalog");
+    check("Look at all the information ", "all the informational", "all the informational");
+    check("Look at the cat", "catalog", "alog");
 }
 
 #[test]
@@ -77,6 +107,8 @@ fn a_restart_that_says_something_else_cannot_be_joined() {
     let differs = |more: &str| check_with((Join::Instruct, false), LONG, more, Err(Unjoined::Differs));
     differs("The quick brown fox jumps over a wall and runs");
     differs("The quick brown fox jumps");
+    let android = format!("{LONG}roid");
+    check_with((Join::Instruct, false), &format!("{LONG} "), &android, Err(Unjoined::Differs));
     // Lines that look alike are no restart.
     check(
         "2026-11-22T10:00:00Z INFO a\n2026-11-22T10:00:00Z INFO b\n",

@@ -485,3 +485,59 @@ async fn what_came_before_a_fault_is_the_clients() {
     let upstream = Scripted::sse(&(hello() + &chunk("{}", "\"stop\"") + fault));
     assert!(attempt(&upstream, at(&to, ASK_STREAM, None)).await.failed.is_none());
 }
+
+#[tokio::test]
+async fn an_answer_that_its_host_gave_up_has_not_ended() {
+    let to = target(DialectId::OpenaiChat, false);
+    for reason in ["abort", "network_error", "error"] {
+        let mut upstream = Scripted::sse(&hello());
+        upstream.chunks.push(Bytes::from(chunk("{}", &format!("\"{reason}\"")) + DONE));
+        let got = attempt(&upstream, at(&to, ASK_STREAM, None)).await;
+        assert_eq!(got.bytes, hello(), "{reason}");
+        let (fault, cut) = got.failed.unwrap();
+        assert_eq!(
+            (fault.kind, cut.unwrap().shown().text()),
+            (FailureKind::Unavailable, "hello"),
+            "{reason}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_error_inside_a_stream_says_when_to_come_back() {
+    let error = |status: &str| {
+        let details = r#"[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"17.5s"}]"#;
+        format!(
+            "data: {{\"error\":{{\"message\":\"no\",\"status\":\"{status}\",\"details\":{details}}}}}\r\n\r\n"
+        )
+    };
+    let to = target(DialectId::Gemini, false);
+    for (status, kind, wait) in [
+        ("RESOURCE_EXHAUSTED", FailureKind::RateLimited, Some(Duration::from_millis(17_500))),
+        ("INVALID_ARGUMENT", FailureKind::BadRequest, None),
+    ] {
+        let (fault, _) =
+            attempt(&Scripted::sse(&error(status)), at(&to, ASK_STREAM, None)).await.failed.unwrap();
+        assert_eq!((fault.kind, fault.retry_after), (kind, wait));
+    }
+}
+
+#[tokio::test]
+async fn a_whole_json_value_is_a_whole_answer() {
+    let object = r#""response_format":{"type":"json_object"}"#;
+    let to = target(DialectId::OpenaiChat, false);
+    let nobody = Scripted::sse("");
+    let cut = cut_after(&ask(object), &["{\"a\":", "1}\n"]).await.unwrap();
+    let got = attempt(&nobody, at(&to, &ask(object), Some(cut))).await;
+    assert!(got.failed.is_none() && nobody.seen.lock().unwrap().is_empty(), "nobody is asked");
+    assert!(got.bytes.contains(r#""finish_reason":"stop""#) && got.bytes.ends_with(DONE), "{}", got.bytes);
+    // A half one is not, nor one that may be followed by a call.
+    for (members, shown) in [
+        (object.to_owned(), "{\"a\":[1]"),
+        (object.to_owned() + r#","tools":[{"type":"function","function":{"name":"f"}}]"#, "{\"a\":1}"),
+    ] {
+        let cut = cut_after(&ask(&members), &[shown]).await.unwrap();
+        let got = attempt(&Scripted::sse(""), at(&to, &ask(&members), Some(cut))).await;
+        assert_eq!(got.failed.unwrap().0.kind, FailureKind::Truncated);
+    }
+}
