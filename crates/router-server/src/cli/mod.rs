@@ -94,11 +94,23 @@ pub fn run() -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            // One line: causes are part of it.
-            eprintln!("router-server: {}", format!("{error:#}").replace('\n', " "));
+            eprintln!("router-server: {}", in_one_line(&error));
             ExitCode::from(WRONG)
         }
     }
+}
+
+/// An error with its causes, each said once: the texts of many have their cause's in them.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told.replace('\n', " ")
 }
 
 /// What is wrong with the command line, without the usage that follows it.
@@ -143,6 +155,12 @@ mod tests {
         let error = Cli::try_parse_from(arguments).unwrap_err();
         let got = error.use_stderr().then(|| one_line(&error.to_string()));
         assert_eq!(got.as_deref(), expected, "{words}");
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = anyhow::anyhow!("refused").context("cannot open it: refused").context("the ledger");
+        assert_eq!(in_one_line(&error), "the ledger: cannot open it: refused");
     }
 
     #[test]
