@@ -170,6 +170,27 @@ fn an_idle_connection_is_closed_after_its_own_time() {
     assert_eq!(idle.read(&mut [0]).unwrap_or(0), 0);
 }
 
+/// A client that stops reading leaves what was made for it in sockets, until they are full. Its place is not its own
+/// for ever, nor does it see an end that was none.
+#[test]
+fn who_stops_reading_loses_its_place() {
+    let flood = |place: Place| {
+        place.with(|script| {
+            script.words = 200_000;
+            script.word_gap = Duration::ZERO;
+        })
+    };
+    let places: Vec<_> = endless().into_iter().map(flood).collect();
+    let server = start(&places, &json!({ "idle_timeout_secs": 1 }));
+    let mut stuck = hold(ONE, 60, server.data()).unwrap();
+    let _next = eventually("its place is free", || hold(ONE, 60, server.data()));
+    let mut last = String::new();
+    while let Ok(Some(event)) = stuck.event() {
+        last = event;
+    }
+    assert!(!last.contains("[DONE]"), "{last}");
+}
+
 fn process(places: &[Place], more: Value) -> (tempfile::TempDir, Process) {
     let directory = server::directory();
     let path = directory.path().join("router.yaml");

@@ -130,20 +130,28 @@ impl Rotation {
 
     /// Follows other replicas and writes down our own standings until told to stop, and once more then.
     pub(crate) async fn run(&self, mut stop: watch::Receiver<bool>) {
+        // Told to stop, it leaves what it was doing: a ledger that does not answer must not hold up the end.
+        tokio::select! {
+            () = told(&mut stop) => {}
+            () = self.go_on() => {}
+        }
+        let last = tokio::time::timeout(ORDER_PATIENCE, self.keep()).await;
+        self.say(last.unwrap_or(Ok(())));
+    }
+
+    /// Follows and writes for ever. Every step may be left half done: what is not known to be written is written again.
+    async fn go_on(&self) {
         let (mut poll, mut look) = (tokio::time::interval(POLL), tokio::time::interval(LOOK));
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let done = tokio::select! {
-                () = told(&mut stop) => break,
                 _ = poll.tick() => self.follow().await,
                 _ = look.tick() => self.keep().await,
                 () = self.shared.state.changed.notified() => self.keep().await,
             };
             self.say(done);
         }
-        let last = tokio::time::timeout(ORDER_PATIENCE, self.keep()).await;
-        self.say(last.unwrap_or(Ok(())));
     }
 
     /// Gives an order: it holds here at once, and elsewhere when they next look. Whether it is written.

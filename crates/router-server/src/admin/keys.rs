@@ -4,14 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use router_ledger::{Error, ErrorKind, KeyRow};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Admin;
+use super::{Admin, parameter};
 use crate::cli::span;
 use crate::error::ApiError;
 use crate::ingress::require_json;
@@ -27,8 +26,6 @@ pub(super) const PATH: &str = "/admin/v1/keys";
 const PAGE: usize = 100;
 /// Most keys per page.
 const MAX_PAGE: usize = 1_000;
-/// Longest body.
-const MAX_BODY: usize = 64 * 1024;
 /// A list that takes longer is made of what is known here.
 const LIST_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -56,21 +53,33 @@ pub(super) async fn answer(admin: &Admin, request: Request<Incoming>) -> Result<
         (Method::PATCH, false, None) => update(admin, &id, &body(request).await?).await,
         (Method::DELETE, false, None) => revoke(admin, &id).await,
         (Method::POST, false, Some("rotate")) => rotate(admin, &id, &body(request).await?).await,
-        (method, ..) => Err(ApiError::new(
-            "not_found",
-            format!(
+        (method, ..) => {
+            let code =
+                if served_by(request.uri().path()).is_some() { "method_not_allowed" } else { "not_found" };
+            let text = format!(
                 "{method} is not served here: GET and POST {PATH}, PATCH and DELETE {PATH}/{{id}}, POST \
                  {PATH}/{{id}}/rotate"
-            ),
-        )),
+            );
+            Err(ApiError::new(code, text))
+        }
+    }
+}
+
+/// The methods a path is served by; `None`: it is none of these.
+pub(super) fn served_by(path: &str) -> Option<&'static str> {
+    let rest = path.strip_prefix(PATH).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
+    match rest.trim_matches('/').split_once('/') {
+        None if rest.trim_matches('/').is_empty() => Some("GET, POST"),
+        None => Some("PATCH, DELETE"),
+        Some((_, "rotate")) => Some("POST"),
+        Some(_) => None,
     }
 }
 
 /// A JSON body; nothing sent stands for its defaults.
 async fn body<T: Default + serde::de::DeserializeOwned>(request: Request<Incoming>) -> Result<T, ApiError> {
     let (head, body) = request.into_parts();
-    let read = Limited::new(body, MAX_BODY).collect().await;
-    let bytes = read.map_err(|e| ApiError::new("invalid_request", format!("the body: {e}")))?.to_bytes();
+    let bytes = super::read(body).await?;
     if bytes.is_empty() {
         return Ok(T::default());
     }
@@ -79,17 +88,13 @@ async fn body<T: Default + serde::de::DeserializeOwned>(request: Request<Incomin
 }
 
 async fn list(admin: &Admin, query: &str) -> Result<Response<Body>, ApiError> {
-    let parameter = |name: &str| {
-        let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
-        Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
-    };
-    let limit = match parameter("limit") {
+    let limit = match parameter(query, "limit") {
         None => PAGE,
         Some(text) => text.parse().ok().filter(|n| (1..=MAX_PAGE).contains(n)).ok_or_else(|| {
             ApiError::new("invalid_request", format!("limit: \"{text}\" is not in 1..={MAX_PAGE}"))
         })?,
     };
-    let after = parameter("cursor").unwrap_or_default();
+    let after = parameter(query, "cursor").unwrap_or_default();
     let keyring = &admin.control.shared.keys;
     let (configured, known) = keyring.listed();
     // What other processes have just done is seen here before it counts here.
@@ -135,7 +140,8 @@ async fn update(admin: &Admin, id: &str, wish: &Wish) -> Result<Response<Body>, 
     let row = admin.ledger.update_key(&row.id, &change).await.map_err(|e| refused(&e))?;
     let row = row.ok_or_else(|| no_such(id))?;
     admin.changes.made().await;
-    Ok(respond::json(StatusCode::OK, shown(&row, None).to_string()))
+    let used = admin.control.shared.keys.load().by_id(&row.id).and_then(|key| key.last_used());
+    Ok(respond::json(StatusCode::OK, shown(&row, used).to_string()))
 }
 
 async fn rotate(admin: &Admin, id: &str, rotation: &Rotation) -> Result<Response<Body>, ApiError> {

@@ -3,18 +3,14 @@
 pub(crate) mod deployments;
 mod keys;
 
-use std::convert::Infallible;
 use std::net::TcpListener as StdListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use router_core::config::Secret;
 use router_core::health::Subject;
 use router_ledger::{By, Ledger, ReportQuery};
@@ -27,17 +23,17 @@ use tokio::sync::watch;
 use crate::cli::span;
 use crate::control::Control;
 use crate::error::ApiError;
-use crate::ingress::only_local;
+use crate::ingress::{Times, connection, only_local};
 use crate::keys::Changes;
 use crate::respond;
 use crate::rotation::Rotation;
 use crate::stream::Body;
 
-/// A request's headers must be complete by then.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A request's body must be complete by then.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections served at once: scrapers and people.
 const MAX_CONNECTIONS: usize = 64;
-/// Longest body of an order.
+/// Longest body.
 const MAX_BODY: usize = 64 * 1024;
 
 /// The admin service.
@@ -96,11 +92,10 @@ impl Admin {
             (&Method::POST, "/admin/v1/reload") => self.reload(),
             (&Method::POST, path) if order_of(path).is_some() => {
                 let Some(target) = order_of(path) else { return Err(unserved()) };
-                let body = Limited::new(request.into_body(), MAX_BODY).collect();
-                let body = tokio::time::timeout(HEADER_TIMEOUT, body).await;
-                let unread = |e: String| ApiError::new("invalid_request", format!("body: {e}"));
-                let body = body.map_err(|e| unread(e.to_string()))?.map_err(|e| unread(e.to_string()))?;
-                self.order(target, body.to_bytes()).await
+                self.order(target, read(request.into_body()).await?).await
+            }
+            (method, path) if served_by(path).is_some() => {
+                Err(ApiError::new("method_not_allowed", format!("{path} is not served by {method}")))
             }
             _ => Err(unserved()),
         }
@@ -135,11 +130,9 @@ impl Admin {
     }
 
     async fn report(&self, query: &str) -> Result<Response<Body>, ApiError> {
-        let parameter =
-            |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         let wrong = |what: String| ApiError::new("invalid_request", what);
-        let since = span(parameter("since").unwrap_or("24h")).map_err(wrong)?;
-        let by = parameter("by")
+        let since = span(parameter(query, "since").as_deref().unwrap_or("24h")).map_err(wrong)?;
+        let by = parameter(query, "by")
             .filter(|by| !by.is_empty())
             .map(|by| by.split(',').map(str::parse::<By>).collect());
         let by = by.transpose().map_err(|e: router_ledger::Error| wrong(e.to_string()))?.unwrap_or_default();
@@ -175,18 +168,55 @@ pub(crate) async fn serve(admin: Admin, sockets: Vec<StdListener>, mut stop: wat
             continue;
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-        let admin = Arc::clone(&admin);
+        let (admin, stop) = (Arc::clone(&admin), stop.clone());
         tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let admin = Arc::clone(&admin);
-                async move { Ok::<_, Infallible>(admin.answer(request).await.unwrap_or_else(|e| refused(&e))) }
-            });
-            let mut server = http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+            let shared = &admin.control.shared;
+            let on = (shared.clock, Times::of(&shared.limits));
+            connection(stream, on, |request| answered(&admin, request), stop).await;
             drop(place);
         });
     }
+}
+
+/// Answers one request, whatever happens.
+async fn answered(admin: &Admin, request: Request<Incoming>) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    let mut response = admin.answer(request).await.unwrap_or_else(|error| refused(&error));
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        let methods = served_by(&path).unwrap_or_default();
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    }
+    response
+}
+
+/// The methods a path is served by; `None`: it is not served.
+fn served_by(path: &str) -> Option<&'static str> {
+    match path {
+        "/metrics" | "/admin/v1/config" | "/admin/v1/deployments" | "/admin/v1/report" => Some("GET"),
+        "/admin/v1/reload" => Some("POST"),
+        path => keys::served_by(path).or_else(|| order_of(path).map(|_| "POST")),
+    }
+}
+
+/// A body, whole.
+///
+/// # Errors
+/// 413 over [`MAX_BODY`], 408 when it takes too long, 400 when it breaks off.
+async fn read(body: Incoming) -> Result<Bytes, ApiError> {
+    let unread = |e: Box<dyn std::error::Error + Send + Sync>| match e.is::<LengthLimitError>() {
+        true => ApiError::new("request_too_large", format!("the body is larger than {MAX_BODY} bytes")),
+        false => ApiError::new("invalid_request", format!("the body broke off: {e}")),
+    };
+    let late = |_| ApiError::new("request_timeout", format!("no body within {} s", BODY_TIMEOUT.as_secs()));
+    let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect());
+    Ok(read.await.map_err(late)?.map_err(unread)?.to_bytes())
+}
+
+/// A parameter of a query, decoded as forms encode it: a plus is a space.
+fn parameter(query: &str, name: &str) -> Option<String> {
+    let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
+    let value = value.replace('+', " ");
+    Some(percent_encoding::percent_decode_str(&value).decode_utf8_lossy().into_owned())
 }
 
 /// The order a path stands for.
@@ -206,4 +236,40 @@ fn unserved() -> ApiError {
 fn refused(error: &ApiError) -> Response<Body> {
     let text = json!({ "error": { "code": error.code, "message": error.message } });
     respond::json(error.status, text.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_says_by_what_it_is_served() {
+        for (path, expected) in [
+            ("/metrics", Some("GET")),
+            ("/admin/v1/reload", Some("POST")),
+            ("/admin/v1/keys", Some("GET, POST")),
+            ("/admin/v1/keys/", Some("GET, POST")),
+            ("/admin/v1/keys/a%2Fb", Some("PATCH, DELETE")),
+            ("/admin/v1/keys/a/rotate", Some("POST")),
+            ("/admin/v1/keys/a/revoke", None),
+            ("/admin/v1/keysx", None),
+            ("/admin/v1/deployments/a/b/disable", Some("POST")),
+            ("/nope", None),
+        ] {
+            assert_eq!(served_by(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_decoded() {
+        let query = "by=provider%2Cmodel&bya=x&cursor=config%3Amy+key&since=";
+        for (name, expected) in [
+            ("by", Some("provider,model")),
+            ("cursor", Some("config:my key")),
+            ("since", Some("")),
+            ("limit", None),
+        ] {
+            assert_eq!(parameter(query, name).as_deref(), expected, "{name}");
+        }
+    }
 }

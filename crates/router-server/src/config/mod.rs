@@ -20,7 +20,7 @@ const DEFAULT_CATALOG: &str = include_str!("../../../../config/catalog.yaml");
 pub(crate) const DEFAULT_PATH: &str = "config/router.yaml";
 
 /// Where a configuration comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Source {
     /// A file, YAML or JSON.
     File(PathBuf),
@@ -70,6 +70,13 @@ impl fmt::Display for Source {
             Self::Embedded => f.write_str("embedded defaults"),
             Self::Text { .. } => f.write_str("given text"),
         }
+    }
+}
+
+/// Of a given text nothing is shown: secrets may stand in it.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -196,6 +203,14 @@ mod tests {
             count += 1;
         }
         assert!(count > 10, "the catalog has models that reason: {count}");
+    }
+
+    #[test]
+    fn a_given_text_is_not_shown() {
+        let text = "providers: { up: { dialect: openai_chat, api_key: hush, nope: 1 } }".to_owned();
+        let source = Source::Text { text, base: PathBuf::new() };
+        let shown = format!("{source:?} {:?}", load(&source).unwrap_err());
+        assert!(shown.contains("given text") && shown.contains("nope") && !shown.contains("hush"), "{shown}");
     }
 
     #[test]

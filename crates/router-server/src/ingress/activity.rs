@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 
 use crate::clock::Clock;
 use crate::stream::{Body, Cut};
+use crate::worker::ListenerLimits;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +29,15 @@ pub(super) enum Doing {
     Request,
     /// It waits for the next request.
     Idle,
+    /// An answer is being sent, and its client takes none of it.
+    Stuck,
 }
 
 /// Shared by a connection, its socket and the body it sends; all of them live in one task.
 #[derive(Debug)]
 pub(super) struct Activity {
     clock: Clock,
-    /// What, in the two lowest bits, and since when, in microseconds, above them.
+    /// What, in the three lowest bits, and since when, in microseconds, above them.
     state: AtomicU64,
 }
 
@@ -47,18 +50,19 @@ impl Activity {
     }
 
     fn set(&self, doing: Doing, since: Timestamp) {
-        self.state.store((since.as_micros() << 2) | doing as u64, Ordering::Relaxed);
+        self.state.store((since.as_micros() << 3) | doing as u64, Ordering::Relaxed);
     }
 
     fn get(&self) -> (Doing, Timestamp) {
         let state = self.state.load(Ordering::Relaxed);
-        let doing = match state & 3 {
+        let doing = match state & 7 {
             0 => Doing::Fresh,
             1 => Doing::Head,
             2 => Doing::Request,
-            _ => Doing::Idle,
+            3 => Doing::Idle,
+            _ => Doing::Stuck,
         };
-        (doing, Timestamp::from_micros(state >> 2))
+        (doing, Timestamp::from_micros(state >> 3))
     }
 
     /// Bytes came. What drips does not make the time for headers longer, nor does what comes late after connecting.
@@ -66,15 +70,30 @@ impl Activity {
         match self.get() {
             (Doing::Fresh, since) => self.set(Doing::Head, since),
             (Doing::Idle, _) => self.set(Doing::Head, self.clock.now()),
-            (Doing::Head | Doing::Request, _) => {}
+            (Doing::Head | Doing::Request | Doing::Stuck, _) => {}
         }
     }
 
-    /// Bytes went out: of an answer that has been handed over whole, while its client takes it slowly.
+    /// Bytes went out: of an answer that has been handed over whole, while its client takes it slowly, or of one that
+    /// is still being made.
     fn written(&self) {
-        if self.get().0 == Doing::Idle {
-            self.set(Doing::Idle, self.clock.now());
+        match self.get().0 {
+            Doing::Idle => self.set(Doing::Idle, self.clock.now()),
+            Doing::Stuck => self.request(),
+            Doing::Fresh | Doing::Head | Doing::Request => {}
         }
+    }
+
+    /// No bytes go out. Whoever makes the answer waits, with all that the request holds of the server and of its key:
+    /// only the connection can tell a client that is slow from one that has stopped reading.
+    fn blocked(&self) {
+        if self.get().0 == Doing::Request {
+            self.set(Doing::Stuck, self.clock.now());
+        }
+    }
+
+    fn wrote<T>(&self, written: &Poll<T>) {
+        if written.is_ready() { self.written() } else { self.blocked() }
     }
 
     /// Headers are complete.
@@ -95,17 +114,24 @@ impl Activity {
 
 /// How long a connection may stay as it is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
+pub(crate) struct Times {
     /// For a request's headers.
     pub(super) header: Duration,
-    /// Between two requests.
+    /// Between two requests, and for a client to take some of its answer.
     pub(super) idle: Duration,
+}
+
+impl Times {
+    /// As they are configured.
+    pub(crate) const fn of(limits: &ListenerLimits) -> Self {
+        Self { header: limits.header_timeout, idle: limits.idle_timeout }
+    }
 }
 
 fn due((doing, since): (Doing, Timestamp), times: Times) -> Option<Timestamp> {
     match doing {
         Doing::Fresh | Doing::Head => Some(since + times.header),
-        Doing::Idle => Some(since + times.idle),
+        Doing::Idle | Doing::Stuck => Some(since + times.idle),
         Doing::Request => None,
     }
 }
@@ -141,9 +167,7 @@ impl AsyncRead for Watched {
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        if written.is_ready() {
-            self.activity.written();
-        }
+        self.activity.wrote(&written);
         written
     }
 
@@ -153,9 +177,7 @@ impl AsyncWrite for Watched {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        if written.is_ready() {
-            self.activity.written();
-        }
+        self.activity.wrote(&written);
         written
     }
 
@@ -211,13 +233,16 @@ impl hyper::body::Body for Answering {
 mod tests {
     use super::*;
 
-    /// Script: `b` bytes come, `r` headers are complete, `a` the answer has been handed over. Expected: what it is then.
+    /// Script: `b` bytes come, `r` headers are complete, `w` bytes go out, `.` none do, `a` the answer has been handed over.
+    /// Expected: what it is then.
     fn check(script: &str, expected: Doing) {
         let activity = Activity::new(Clock::new());
         for step in script.chars() {
             match step {
                 'b' => activity.read(),
                 'r' => activity.request(),
+                'w' => activity.wrote(&Poll::Ready(())),
+                '.' => activity.wrote(&Poll::<()>::Pending),
                 _ => drop(Answering::new(Body::whole(""), Arc::clone(&activity))),
             }
         }
@@ -234,6 +259,12 @@ mod tests {
         check("bra", Doing::Idle);
         check("brab", Doing::Head);
         check("brabr", Doing::Request);
+        check("brw.", Doing::Stuck);
+        check("brw.b", Doing::Stuck);
+        check("brw.w", Doing::Request);
+        check("brw.wa.", Doing::Idle);
+        check("brw.a", Doing::Idle);
+        check("b.", Doing::Head);
         // One request behind another in the same bytes.
         check("brar", Doing::Request);
     }
@@ -249,6 +280,7 @@ mod tests {
         assert_eq!(due((Doing::Fresh, at), times), Some(at + times.header));
         assert_eq!(due((Doing::Head, at), times), Some(at + times.header));
         assert_eq!(due((Doing::Idle, at), times), Some(at + times.idle));
+        assert_eq!(due((Doing::Stuck, at), times), Some(at + times.idle));
         assert_eq!(due((Doing::Request, at), times), None);
     }
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use router_core::time::Timestamp;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use super::activity::{Activity, Answering, Times, Watched};
 use super::routes;
 use crate::clock::Clock;
+use crate::stream::Body;
 use crate::worker::Worker;
 
 /// Pending connections the kernel keeps per listener.
@@ -98,7 +99,9 @@ pub(crate) async fn serve(
                 Ok(place) => {
                     let (worker, stop) = (Arc::clone(&worker), stop.clone());
                     tokio::spawn(async move {
-                        connection(worker, stream, stop).await;
+                        let on = (worker.shared.clock, Times::of(&worker.shared.limits));
+                        let answer = |request| routes::answer(Arc::clone(&worker), request);
+                        connection(stream, on, answer, stop).await;
                         drop(place);
                     });
                 }
@@ -114,18 +117,21 @@ pub(crate) async fn serve(
 }
 
 /// One connection: requests until it closes, takes too long, or the server ends.
-async fn connection(worker: Arc<Worker>, stream: TcpStream, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn connection<F: Future<Output = Response<Body>>>(
+    stream: TcpStream,
+    (clock, times): (Clock, Times),
+    answer: impl Fn(Request<Incoming>) -> F,
+    mut stop: watch::Receiver<bool>,
+) {
     let _ = stream.set_nodelay(true);
-    let (clock, limits) = (worker.shared.clock, worker.shared.limits);
-    let times = Times { header: limits.header_timeout, idle: limits.idle_timeout };
     let activity = Activity::new(clock);
     let watched = Watched::new(stream, Arc::clone(&activity));
     let of_requests = Arc::clone(&activity);
     let service = service_fn(move |request: Request<Incoming>| {
-        let (worker, activity) = (Arc::clone(&worker), Arc::clone(&of_requests));
+        let activity = Arc::clone(&of_requests);
         activity.request();
         // Boxed: the connection moves it about before it is polled.
-        let answer = Box::pin(routes::answer(worker, request));
+        let answer = Box::pin(answer(request));
         async move { Ok::<_, Infallible>(answer.await.map(|body| Answering::new(body, activity))) }
     });
     let mut server = http1::Builder::new();

@@ -8,7 +8,8 @@ mod options;
 mod routes;
 mod settle;
 
+pub(crate) use activity::Times;
 pub(crate) use auth::{only_local, require_json};
-pub(crate) use connection::{Listening, serve};
+pub(crate) use connection::{Listening, connection, serve};
 pub(crate) use routes::{Arrival, Asked};
 pub(crate) use settle::settle;

@@ -5,6 +5,7 @@
 //! `reasoning_effort` unless it is `none`, because models that do not reason refuse the member.
 
 mod habits;
+mod lookalike;
 mod message;
 mod options;
 mod read;
@@ -314,6 +315,9 @@ fn needing(scanner: &mut Scanner<'_>, envelope: &mut Envelope, name: &str) -> Sc
 
 /// A member that only this dialect knows, or nobody yet: forwarded, and named for the gate unless it says nothing.
 fn foreign(scanner: &mut Scanner<'_>, envelope: &mut Envelope, name: &str) -> Scanned<()> {
+    if let Some(meant) = lookalike::of(name) {
+        return read::wrong(&pointer_to(name), format!("is written \"{meant}\""));
+    }
     if !says_nothing(scanner.raw()?) {
         envelope.unmapped.push(pointer_to(name));
     }

@@ -59,6 +59,8 @@ fn bad_input() {
     refused(r#"{"model":"m","model":"n","messages":[]}"#, "/model", "given twice");
     refused(r#"{"model":"m","mod\u0065l":"n","messages":[]}"#, "/model", "given twice");
     refused(&with(r#""a/b":1,"a/b":2"#), "/a~1b", "given twice");
+    refused(&with(r#""Model":"other""#), "/Model", "is written \"model\"");
+    refused(&with(r#""MAX_TOKEN\u017f":9"#), "/MAX_TOKENſ", "is written \"max_tokens\"");
     refused(&with(r#""temperature":1e400"#), "", "a number out of range");
     refused(&with(r#""temperature":"hot""#), "/temperature", "must be a number");
     refused(&with(r#""max_tokens":0"#), "/max_tokens", "at least 1");
