@@ -182,9 +182,9 @@ pub struct ReplyHeaders {
 #[derive(Debug)]
 pub enum Reply {
     /// Whole.
-    Json(JsonReply),
+    Json(Box<JsonReply>),
     /// To be read.
-    Stream(StreamReply),
+    Stream(Box<StreamReply>),
 }
 
 /// Makes one attempt. Resolves when the whole answer is read (JSON), or when status and headers are good (stream).
@@ -194,7 +194,7 @@ pub enum Reply {
 pub async fn send(transport: &dyn Transport, call: Call) -> Result<Reply, Fault> {
     let stream = call.request.envelope.stream;
     if let Some(reason) = call.goes_on.as_deref().and_then(resume::nothing_left) {
-        return Ok(Reply::Stream(StreamReply::nothing_left(call, reason)));
+        return Ok(Reply::Stream(Box::new(StreamReply::nothing_left(call, reason))));
     }
     let mut outbound = outbound::outbound(&call)?;
     outbound.headers.insert(CLIENT_REQUEST_ID, call.tag.clone());
@@ -212,7 +212,7 @@ pub async fn send(transport: &dyn Transport, call: Call) -> Result<Reply, Fault>
             let kind = wrong.as_str() == "application/json";
             return Err(not_a_stream(inbound, &call.target, started + limit, kind).await);
         }
-        return Ok(Reply::Stream(StreamReply::new(call, inbound.body, started, headers)));
+        return Ok(Reply::Stream(Box::new(StreamReply::new(call, inbound.body, started, headers))));
     }
     if let Some(wrong) = content_type.filter(|kind| kind != "application/json" && !kind.ends_with("+json")) {
         let message = format!("the answer is {}, not JSON", clean(&wrong));
@@ -220,7 +220,7 @@ pub async fn send(transport: &dyn Transport, call: Call) -> Result<Reply, Fault>
     }
     whole::check_length(&inbound.headers)?;
     let body = whole::read(inbound.body, started + limit).await?;
-    whole::reply(&call, &body, headers).map(Reply::Json)
+    whole::reply(&call, &body, headers).map(|reply| Reply::Json(Box::new(reply)))
 }
 
 fn late(stream: bool) -> Fault {

@@ -124,7 +124,7 @@ const ASK_USAGE: &str = r#"{"model":"m","messages":[{"role":"user","content":"hi
 
 async fn json(upstream: &Scripted, request: &str) -> Result<JsonReply, Fault> {
     match send(upstream, call(request, LONG)).await? {
-        Reply::Json(reply) => Ok(reply),
+        Reply::Json(reply) => Ok(*reply),
         Reply::Stream(_) => panic!("a stream"),
     }
 }

@@ -82,9 +82,9 @@ impl Live {
                 Stage::Sending(sending) => match sending.as_mut().await {
                     Ok(exchange::Reply::Json(reply)) => {
                         self.stage = Stage::Over;
-                        return Step::Whole(Box::new(reply));
+                        return Step::Whole(reply);
                     }
-                    Ok(exchange::Reply::Stream(reply)) => self.stage = Stage::Streaming(Box::new(reply)),
+                    Ok(exchange::Reply::Stream(reply)) => self.stage = Stage::Streaming(reply),
                     Err(fault) => {
                         self.stage = Stage::Over;
                         return Step::Failed(fault);

@@ -11,7 +11,7 @@ fn at(dialect: DialectId, request: &str) -> Call {
 
 async fn whole(dialect: DialectId, upstream: &Scripted) -> Result<JsonReply, Fault> {
     match send(upstream, at(dialect, ASK)).await? {
-        Reply::Json(reply) => Ok(reply),
+        Reply::Json(reply) => Ok(*reply),
         Reply::Stream(_) => panic!("a stream"),
     }
 }
