@@ -130,6 +130,7 @@ fn what_a_dishonest_upstream_charges_too_much_is_reported_exactly() {
     assert_eq!(overruns, 20.0);
     assert_eq!((overrun * 1e9).round() as i128, excess);
     let spent = rows.cost_nanousd();
+    println!("{} USD spent of {}; {overruns} overruns, {} USD", usd(spent), usd(DOLLAR), usd(excess));
     assert!(spent <= DOLLAR + excess && spent > DOLLAR, "{}", usd(spent));
 }
 
