@@ -130,6 +130,7 @@ fn what_a_dishonest_upstream_charges_too_much_is_reported_exactly() {
     assert_eq!(overruns, 20.0);
     assert_eq!((overrun * 1e9).round() as i128, excess);
     let spent = rows.cost_nanousd();
+    println!("{} USD spent of {}; {overruns} overruns, {} USD", usd(spent), usd(DOLLAR), usd(excess));
     assert!(spent <= DOLLAR + excess && spent > DOLLAR, "{}", usd(spent));
 }
 
@@ -176,6 +177,33 @@ fn a_cap_is_set_and_said_and_what_cannot_be_paid_is_refused() {
     let settled = nanousd(labs["settled_usd"].as_str().unwrap());
     assert_eq!(settled + nanousd(labs["left_usd"].as_str().unwrap()), 20_000_000);
     assert_eq!(settled, server.stop().rows().cost_nanousd());
+}
+
+#[test]
+fn a_stream_that_comes_faster_than_money_is_drawn_is_not_cut() {
+    let event = |choices: Value, usage: Value| {
+        let event = json!({ "id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
+            "choices": choices, "usage": usage });
+        format!("data: {event}\n\n")
+    };
+    // Pieces as long as some providers send, each more than the first slice pays for.
+    let piece = |_| {
+        let delta = json!({ "role": "assistant", "content": "word ".repeat(800) });
+        event(json!([{ "index": 0, "delta": delta, "finish_reason": null }]), Value::Null)
+    };
+    let mut text: String = (0..4).map(piece).collect();
+    text += &event(json!([{ "index": 0, "delta": {}, "finish_reason": "stop" }]), Value::Null);
+    text +=
+        &event(json!([]), json!({ "prompt_tokens": 40, "completion_tokens": 3_200, "total_tokens": 3_240 }));
+    text += "data: [DONE]\n\n";
+    let text: &'static str = text.leak();
+    let places = [place(0).with(|script| script.raw = Some(text.as_bytes()))];
+    let server = Server::start(one_dollar(&places));
+    let answer = ask(json!({ "stream": true })).send(server.data()).text();
+    assert!(answer.contains(r#""finish_reason":"stop""#), "{}", &answer[answer.len().saturating_sub(500)..]);
+    assert_eq!(answer.matches("word ").count(), 3_200);
+    let rows = server.stop().rows();
+    assert_eq!((rows.attempts[0].output_tokens, rows.attempts[0].estimated), (3_200, false));
 }
 
 #[test]

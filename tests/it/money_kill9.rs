@@ -68,7 +68,7 @@ impl Load<'_> {
             let Ok(mut reply) = request.open(at) else { continue };
             assert!([200, 503].contains(&reply.status), "{}", reply.status);
             let id = plain(reply.header("x-request-id"));
-            if (number + turn) % 5 == 0 {
+            if (number + turn).is_multiple_of(5) {
                 let _ = reply.event();
                 continue;
             }

@@ -56,6 +56,8 @@ pub struct Tally {
     pub answers: AtomicUsize,
     /// Streams that ended for want of money.
     pub cut: AtomicUsize,
+    /// Errors, because a provider had failed.
+    pub failed: AtomicUsize,
 }
 
 /// A question of a key, with members of its own.
@@ -81,6 +83,13 @@ pub fn asked(key: &str, kind: Kind, address: SocketAddr, tally: &Tally) -> Told 
         200 => {}
         402 if reply.header("retry-after").is_empty() => return Told::Spent,
         402 => return Told::Goes,
+        502 => {
+            // Its provider failed, and for another one there was no money.
+            let Some(text) = rest(&mut reply) else { return Told::Gone };
+            assert!(text.contains("all_attempts_failed"), "{text}");
+            tally.failed.fetch_add(1, Ordering::Relaxed);
+            return Told::Goes;
+        }
         503 => {
             let Some(text) = rest(&mut reply) else { return Told::Gone };
             let gone = text.contains("shutting_down");

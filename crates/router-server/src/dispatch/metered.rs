@@ -13,7 +13,7 @@ use router_core::time::Timestamp;
 
 use super::books::Books;
 use super::spent::{Settled, Spent, Terms};
-use crate::treasury::{Account, Held};
+use crate::treasury::{Account, Held, Paid};
 
 /// An attempt in flight.
 pub(super) struct OpenAttempt {
@@ -78,19 +78,21 @@ impl Books {
         self.open.iter().find(|open| open.deployment == at).map_or(self.cap, |open| open.cap)
     }
 
-    /// An attempt has written so many bytes. Whether there is money for it to go on.
-    pub(super) fn metered(&mut self, attempt: AttemptNo, bytes: u64) -> bool {
-        let Some(at) = self.open.iter().position(|o| o.record.attempt == attempt.0) else { return true };
+    /// An attempt has written so many bytes more. Whether there is money for it to go on.
+    pub(super) fn metered(&mut self, attempt: AttemptNo, bytes: u64) -> Paid {
+        let Some(at) = self.open.iter().position(|o| o.record.attempt == attempt.0) else { return Paid::Yes };
         let open = &mut self.open[at];
-        let Some(meter) = &mut open.meter else { return true };
+        let Some(meter) = &mut open.meter else { return Paid::Yes };
         let (more, needed) = match meter.saw(bytes) {
-            Reading::Enough => return true,
+            Reading::Enough => return Paid::Yes,
             Reading::Wanted(more) => (more, false),
             Reading::Needed(more) => (more, true),
         };
         let amount = open.dearest.ceiling(meter.held().saturating_add(more)) - open.held.amount();
-        if !self.worker.shared.treasury.extend(&mut open.held, amount) {
-            return !needed;
+        match self.worker.shared.treasury.extend(&mut open.held, amount) {
+            Paid::Yes => {}
+            short if needed => return short,
+            Paid::Soon | Paid::No => return Paid::Yes,
         }
         meter.extend(more);
         open.record.ceiling = open.held.amount();
@@ -99,7 +101,7 @@ impl Books {
         if open.written {
             self.append(&[raised]);
         }
-        true
+        Paid::Yes
     }
 
     /// The tokens and the cost so far of an attempt that ends for want of money, as they will be booked.

@@ -2,6 +2,8 @@
 //! server's end.
 
 use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use router_core::failover::{AttemptNo, Event, Seen};
@@ -13,6 +15,10 @@ use super::attempt::{Live, Step};
 use super::money::granted;
 use super::run::{Events, Run};
 use super::spent::Spent;
+use crate::treasury::Paid;
+
+/// So long an answer that comes faster than money is drawn waits for it; then it is cut.
+const CATCH_UP: Duration = Duration::from_secs(1);
 
 impl Run<'_> {
     /// Waits for the client to leave, an attempt to move, or the time asked for. A committed stream is forwarded here
@@ -48,17 +54,48 @@ impl Run<'_> {
                     return smallvec![Event::ClientGone];
                 }
             };
-            if let Some(events) = self.moved(attempt, step) {
+            let paid = match &step {
+                Step::Item(item) => match self.books.metered(attempt, item.written_bytes) {
+                    Paid::Soon => self.catch_up(attempt).await,
+                    paid => paid == Paid::Yes,
+                },
+                _ => true,
+            };
+            if let Some(events) = self.moved(attempt, step, paid) {
                 return events;
             }
         }
     }
 
-    /// What an attempt's step means for the machine; `None`: nothing, as of all but the first bytes of a stream.
-    fn moved(&mut self, attempt: AttemptNo, step: Step) -> Option<Events> {
+    /// An answer came faster than money for it is drawn: waits for that, unless the client goes. Whether it came.
+    async fn catch_up(&mut self, attempt: AttemptNo) -> bool {
+        let treasury = Arc::clone(&self.worker.shared.treasury);
+        let until = tokio::time::Instant::now() + CATCH_UP;
+        loop {
+            let mut news = pin!(treasury.news());
+            // Before it is asked for: the answer may be quick.
+            news.as_mut().enable();
+            match self.books.metered(attempt, 0) {
+                Paid::Soon => {}
+                paid => return paid == Paid::Yes,
+            }
+            tokio::select! {
+                () = news => {}
+                moved = self.answer.moved() => if moved.is_err() {
+                    // Found gone when it is sent to.
+                    return true;
+                },
+                () = tokio::time::sleep_until(until) => return false,
+            }
+        }
+    }
+
+    /// What an attempt's step means for the machine; `None`: nothing, as of all but the first bytes of a stream. Of an
+    /// item that is not `paid` for, it is the end.
+    fn moved(&mut self, attempt: AttemptNo, step: Step, paid: bool) -> Option<Events> {
         match step {
             Step::Item(item) if self.committed == Some(attempt) => {
-                let (bytes, ended) = self.metered(attempt, &item);
+                let (bytes, ended) = self.metered(attempt, &item, paid);
                 match self.answer.send(bytes) {
                     Err(Gone) => Some(smallvec![Event::ClientGone]),
                     Ok(()) => ended.then(|| smallvec![Event::Ended(attempt)]),
@@ -67,7 +104,7 @@ impl Run<'_> {
             Step::Item(mut item) => {
                 let rate = self.find(attempt).and_then(Live::stream).map(|stream| stream.headers().rate);
                 self.books.first_byte(attempt, rate.as_ref());
-                let (bytes, ended) = self.metered(attempt, &item);
+                let (bytes, ended) = self.metered(attempt, &item, paid);
                 item.bytes = bytes;
                 let seen = item.seen;
                 // Without anything visible, bytes come only with the end of a stream that is whole without it.
@@ -91,8 +128,8 @@ impl Run<'_> {
     }
 
     /// What of an item is for the client, and whether the answer ends with it, because there is no money for more.
-    fn metered(&mut self, attempt: AttemptNo, item: &Item) -> (Bytes, bool) {
-        if self.books.metered(attempt, item.written_bytes) {
+    fn metered(&mut self, attempt: AttemptNo, item: &Item, paid: bool) -> (Bytes, bool) {
+        if paid {
             return (item.bytes.clone(), false);
         }
         let Some(live) = self.find(attempt) else { return (item.bytes.clone(), false) };

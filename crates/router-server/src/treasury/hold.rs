@@ -9,6 +9,7 @@ use router_core::money::Usd;
 use router_core::time::Timestamp;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use super::Treasury;
 use super::purse::{Inner, Purse};
@@ -83,6 +84,17 @@ pub(crate) enum Why {
     Away,
     /// The deployment has no price, so that nobody can say what an attempt costs.
     Unpriced,
+}
+
+/// Whether more of an answer is paid for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Paid {
+    /// It is held.
+    Yes,
+    /// Not yet: more is being drawn.
+    Soon,
+    /// There is no more.
+    No,
 }
 
 /// What came of asking.
@@ -199,8 +211,8 @@ impl Treasury {
         }
     }
 
-    /// Holds more for the same attempt; whether there was enough. What is missing is drawn meanwhile.
-    pub(crate) fn extend(&self, held: &mut Held, more: Usd) -> bool {
+    /// Holds more for the same attempt, if there is enough. What is missing is drawn meanwhile.
+    pub(crate) fn extend(&self, held: &mut Held, more: Usd) -> Paid {
         let now = self.clock.now();
         let Held { on, hold } = held;
         let mut purses: Locked<'_> = on.iter().map(|(purse, _)| purse.lock()).collect();
@@ -210,18 +222,24 @@ impl Treasury {
         }
         let extended = budget::extend_all(&mut budgets, hold, more).is_ok();
         drop(budgets);
+        let mut paid = if extended { Paid::Yes } else { Paid::Soon };
         for (inner, (purse, start)) in purses.iter_mut().zip(&*on) {
             let Some(money) = inner.money(*start) else { continue };
             if extended {
                 money.held(more, now);
-            } else if money.left() < more {
-                money.want(more - money.left(), now);
+            } else if money.left() < more && !money.want(more - money.left(), now) {
+                paid = Paid::No;
             }
             if money.drawing {
                 self.tell(purse, inner);
             }
         }
-        extended
+        paid
+    }
+
+    /// Resolves when the ledger has answered about any budget, after it was first polled.
+    pub(crate) fn news(&self) -> Notified<'_> {
+        self.news.notified()
     }
 
     /// The attempt cost so much. Returns what that is above what was held.

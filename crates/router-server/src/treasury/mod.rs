@@ -21,9 +21,10 @@ use router_core::compiled::{ClientKey, Compiled, Deployment};
 use router_core::config::file::Webhook;
 use router_core::money::Usd;
 use router_ledger::{Ledger, WriterWatch};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
-pub(crate) use hold::{Account, Accounts, Ask, Held, Short, Taking, Waiting, Why};
+pub(crate) use hold::{Account, Accounts, Ask, Held, Paid, Short, Taking, Waiting, Why};
 pub(crate) use treasurer::Treasurer;
 
 use crate::clock::Clock;
@@ -43,6 +44,8 @@ pub(crate) struct Treasury {
     ledger: Arc<dyn Ledger>,
     writer: WriterWatch,
     webhooks: Mutex<Arc<[Webhook]>>,
+    /// The ledger has answered.
+    news: Notify,
     /// The server ends: nothing is drawn ahead any more, and what is free goes back.
     draining: AtomicBool,
 }
@@ -62,6 +65,7 @@ impl Treasury {
             ledger,
             writer,
             webhooks: Mutex::new(Arc::new([])),
+            news: Notify::new(),
             draining: AtomicBool::new(false),
         };
         (Arc::new(treasury), told)

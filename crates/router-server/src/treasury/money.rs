@@ -329,10 +329,10 @@ mod tests {
 
     /// What it would have the treasurer do.
     fn job(money: &mut Money, limit: i64, now: Timestamp) -> String {
-        said(money.job(&policy(limit), 0, now))
+        said(&money.job(&policy(limit), 0, now))
     }
 
-    fn said(job: Option<Job>) -> String {
+    fn said(job: &Option<Job>) -> String {
         match job {
             None => "-".to_owned(),
             Some(Job::Draw { needed, .. }) => format!("draw {}", needed.nano()),
@@ -387,7 +387,7 @@ mod tests {
     fn nothing_is_given_back_while_the_ledger_is_away() {
         let (mut money, policy) = (Money::new(Timestamp::ZERO), policy(1_000));
         money.drawn(usd(500), Some(usd(500)), at(0));
-        let surplus = |money: &mut Money| said(money.surplus(&policy, (true, false)));
+        let surplus = |money: &mut Money| said(&money.surplus(&policy, (true, false)));
         assert_eq!(surplus(&mut money), "-", "it is fresh");
         assert_eq!(surplus(&mut money), "keep 0 back 500");
         // It may have happened or not: nobody counts on it any more, and the ledger hears it again.
@@ -411,12 +411,12 @@ mod tests {
         money.drawing = false;
         money.tick();
         let _ = money.surplus(&wide, (true, false));
-        assert_eq!(said(money.surplus(&wide, (true, false))), "-", "it is in use");
+        assert_eq!(said(&money.surplus(&wide, (true, false))), "-", "it is in use");
         money.change(narrow.limit - wide.limit);
         money.held(usd(100), at(0));
         money.drawing = false;
         money.tick();
-        assert_eq!(said(money.surplus(&narrow, (true, false))), "keep 300 back 200");
+        assert_eq!(said(&money.surplus(&narrow, (true, false))), "keep 300 back 200");
         money.budget.release(hold);
     }
 }

@@ -207,3 +207,47 @@ impl Inner {
         Some(self.next_place)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use router_core::budget::{Match, Period, WhenLow};
+
+    use super::*;
+
+    #[test]
+    fn what_was_held_before_midnight_is_settled_in_the_day_that_is_over() {
+        let (usd, hour) = (Usd::from_nano, |hours: u64| Timestamp::from_millis(hours * 3_600_000));
+        let policy = BudgetPolicy {
+            name: "b".into(),
+            matches: Match::default(),
+            limit: usd(100),
+            period: Period::Day,
+            alert_at_ppm: Vec::new(),
+            when_low: WhenLow::Clamp,
+        };
+        let purse = Purse::new(Arc::new(policy), 0);
+        let (today, tomorrow) = (hour(0), hour(24));
+        purse.lock().roll(hour(23)).drawn(usd(80), Some(usd(80)), hour(23));
+        let hold = purse.lock().roll(hour(23)).budget.hold(usd(60)).unwrap();
+        assert_eq!(purse.lock().roll(hour(25)).left(), Usd::ZERO, "nothing of it is tomorrow's");
+        let round = || {
+            // A clock that was set back finds the old day again, and changes nothing.
+            let _ = purse.lock().roll(hour(23));
+            let jobs = purse.tick(hour(25), false);
+            jobs.into_iter().map(|job| match job {
+                Job::Keep { on, amount, back } => {
+                    purse.kept(on.start, Some(back), hour(25));
+                    (on.start, amount, back)
+                }
+                Job::Draw { .. } => (tomorrow, Usd::ZERO, Usd::ZERO),
+            })
+        };
+        assert_eq!(round().count(), 0, "it was just drawn");
+        assert_eq!(round().collect::<Vec<_>>(), [(today, usd(60), usd(20))], "what is free goes back");
+        purse.lock().money(today).unwrap().budget.settle(hold, usd(45));
+        assert_eq!(purse.lock().roll(hour(25)).settled(), Usd::ZERO);
+        assert_eq!(round().collect::<Vec<_>>(), [(today, usd(45), usd(15))], "the rest when it is settled");
+        let _ = purse.tick(hour(25), false);
+        assert!(purse.lock().money(today).is_none() && purse.lock().money(tomorrow).is_some());
+    }
+}

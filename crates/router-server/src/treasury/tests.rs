@@ -200,6 +200,20 @@ async fn near_the_end_less_is_held_and_an_overrun_is_booked() {
 }
 
 #[tokio::test]
+async fn where_one_of_two_budgets_refuses_nothing_stays_held() {
+    let bench = bench(memory().await, "one");
+    bench.settled().await;
+    let (narrow, wide) = (policy("narrow", 100), policy("wide", 1_000));
+    let both = bench.accounts(&[narrow, Arc::clone(&wide)]);
+    let short = bench.hold(&both, 500, 500).await.unwrap_err();
+    assert_eq!((&*short.policy.name, short.why), ("narrow", Why::Spent));
+    let wide = bench.accounts(&[wide]);
+    assert_eq!(bench.treasury.left(&wide), Some(usd(1_000)));
+    let all = bench.hold(&wide, 1_000, 1_000).await.unwrap();
+    bench.treasury.settle(all, usd(1_000));
+}
+
+#[tokio::test]
 async fn a_limit_that_is_raised_takes_effect() {
     let bench = bench(memory().await, "one");
     bench.settled().await;

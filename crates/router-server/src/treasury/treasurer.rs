@@ -152,6 +152,7 @@ impl Office {
                 purse.kept(on.start, back, self.treasury.clock.now());
             }
         }
+        self.treasury.news.notify_waiters();
     }
 
     async fn draw(
