@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use router_tests::client::Request;
 use router_tests::eventually;
 use router_tests::plan::{self, Place};
 use router_tests::prices::{Price, nanousd};
@@ -90,40 +89,4 @@ fn a_deployment_comes_back_without_a_client_having_tried_it() {
         assert!(cost > 0 && cost == exact, "{cost} {exact}");
         assert_eq!(nanousd(row["cost_usd"].as_str().unwrap()), cost);
     }
-}
-
-#[test]
-fn probes_are_paid_for_and_end_with_the_money() {
-    let place = |name| Place::new(name, "all", Wire::OpenaiChat, PRICE);
-    let places = vec![place("poor"), place("rich"), place("well")];
-    let ids: Vec<_> = places.iter().map(Place::id).collect();
-    let config = json!({
-        "models": { "m": { "deployments": ids, "strategy": "priority" } },
-        "reliability": { "breaker": { "cooldown_secs": 1, "max_cooldown_secs": 1 },
-            "probe": { "enabled": true, "interval_secs": 1 } },
-        // Thirty words are more than a probe asks for, and more than is left after one.
-        "budgets": [{ "name": "small", "match": { "provider": "poor" }, "limit_usd": 0.0001, "period": "total" }],
-    });
-    let server = Server::start(merged(plan::config(&places), config));
-    for place in &places[..2] {
-        place.upstream.script(|script| script.fail_percent = 100);
-    }
-    let body = json!({ "model": "m", "max_tokens": 1, "messages": [{ "role": "user", "content": "hello" }] });
-    eventually("both are out", || {
-        let answer = server.chat(&body);
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        let out = |id| server.deployment(id)["breaker"] != "closed";
-        (out("poor/m") && out("rich/m")).then_some(())
-    });
-    for place in &places[..2] {
-        place.upstream.script(|script| (script.fail_percent, script.words) = (0, 30));
-    }
-    eventually("the one whose money has no end is back", || {
-        (answered(&places[1].upstream.calls()) >= 3).then_some(())
-    });
-    assert_eq!(answered(&places[0].upstream.calls()), 1);
-    assert_eq!(server.deployment("poor/m")["breaker"], "returning");
-    let usage = Request::get("/v1/router/usage").send(server.data()).json();
-    assert!(nanousd(usage["budgets"][0]["left_usd"].as_str().unwrap()) <= 0, "{usage}");
-    server.stop();
 }
