@@ -41,7 +41,6 @@ impl DeploymentHealth {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{at, call, ending, failed, health};
-    use super::*;
     use crate::attempt::{FailureKind, Outcome};
     use crate::compiled::Limits;
     use crate::health::{Control, Removal};
