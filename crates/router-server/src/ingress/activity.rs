@@ -24,7 +24,7 @@ pub(super) enum Doing {
     Fresh,
     /// Some of a request's headers have come.
     Head,
-    /// A request is being served: it has limits of its own.
+    /// A request is being served: it has limits of its own, but for a client that takes nothing of its answer.
     Request,
     /// It waits for the next request.
     Idle,
@@ -36,12 +36,18 @@ pub(super) struct Activity {
     clock: Clock,
     /// What, in the two lowest bits, and since when, in microseconds, above them.
     state: AtomicU64,
+    /// Since when the client has taken nothing of what waits for it, in microseconds; 0: it takes what there is.
+    stuck_since: AtomicU64,
 }
+
+/// How long a client may take nothing of an answer that waits for it: nginx's `send_timeout`. Without an end to that, one
+/// that is gone without a word holds its answer, its task and its connection for ever.
+const TAKE_PATIENCE: Duration = Duration::from_secs(60);
 
 impl Activity {
     /// Of a connection just accepted.
     pub(super) fn new(clock: Clock) -> Arc<Self> {
-        let activity = Self { clock, state: AtomicU64::new(0) };
+        let activity = Self { clock, state: AtomicU64::new(0), stuck_since: AtomicU64::new(0) };
         activity.set(Doing::Fresh, clock.now());
         Arc::new(activity)
     }
@@ -77,6 +83,20 @@ impl Activity {
         }
     }
 
+    /// Whether the socket took what it was offered.
+    fn offered(&self, taken: bool) {
+        let since = self.stuck_since.load(Ordering::Relaxed);
+        match (taken, since) {
+            (true, 0) => {}
+            (true, _) => self.stuck_since.store(0, Ordering::Relaxed),
+            (false, 0) => self.stuck_since.store(self.clock.now().as_micros().max(1), Ordering::Relaxed),
+            (false, _) => {}
+        }
+        if taken {
+            self.written();
+        }
+    }
+
     /// Headers are complete.
     pub(super) fn request(&self) {
         self.set(Doing::Request, self.clock.now());
@@ -89,7 +109,11 @@ impl Activity {
 
     /// When it must have got on; `None`: others watch over it.
     pub(super) fn due(&self, times: Times) -> Option<Timestamp> {
-        due(self.get(), times)
+        let stuck = match self.stuck_since.load(Ordering::Relaxed) {
+            0 => None,
+            since => Some(Timestamp::from_micros(since) + TAKE_PATIENCE),
+        };
+        due(self.get(), times).or(stuck)
     }
 }
 
@@ -141,9 +165,7 @@ impl AsyncRead for Watched {
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        if written.is_ready() {
-            self.activity.written();
-        }
+        self.activity.offered(written.is_ready());
         written
     }
 
@@ -153,9 +175,7 @@ impl AsyncWrite for Watched {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        if written.is_ready() {
-            self.activity.written();
-        }
+        self.activity.offered(written.is_ready());
         written
     }
 
@@ -236,6 +256,24 @@ mod tests {
         check("brabr", Doing::Request);
         // One request behind another in the same bytes.
         check("brar", Doing::Request);
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_of_its_answer_is_not_waited_for_for_ever() {
+        let activity = Activity::new(Clock::new());
+        let times = Times { header: Duration::from_secs(10), idle: Duration::from_secs(300) };
+        activity.request();
+        assert_eq!(activity.due(times), None);
+        activity.offered(true);
+        assert_eq!(activity.due(times), None);
+        activity.offered(false);
+        let due = activity.due(times).unwrap();
+        assert!(due >= activity.get().1 + TAKE_PATIENCE);
+        // Offered again, it has still taken nothing.
+        activity.offered(false);
+        assert_eq!(activity.due(times), Some(due));
+        activity.offered(true);
+        assert_eq!(activity.due(times), None);
     }
 
     #[test]
