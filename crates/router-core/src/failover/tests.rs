@@ -551,6 +551,13 @@ fn an_answer_that_breaks_off_is_gone_on_with() {
 }
 
 #[test]
+fn who_has_begun_an_answer_cannot_call_its_request_wrong() {
+    sent("a b", "text 1 > commit 1 | fail 1 bad_request > admit 2 b draws | in 2 > send 2");
+    sent("a b", "text 1 > commit 1 | fail 1 filtered > broken 1 filtered");
+    sent("a b", "fail 1 bad_request > failed bad_request");
+}
+
+#[test]
 fn half_an_answer_that_nobody_can_go_on_with_is_said_to_be_broken() {
     sent("a b no-rescue", "b proven | text 1 > commit 1 | fail 1 truncated > broken 1 truncated | end 1 >");
     sent("a b", "b proven | text 1 > commit 1 | fail 1 truncated stuck > broken 1 truncated");
