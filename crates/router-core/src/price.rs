@@ -92,6 +92,16 @@ pub enum ServiceTier {
 }
 
 impl ServiceTier {
+    /// The tier a request is sure to be processed on, or on the standard one instead; `None`: the provider chooses, which
+    /// is what `auto` means, what OpenAI documents of a request that names none (its project's setting decides then), and
+    /// what nobody knows of other names.
+    pub fn asked(name: &str) -> Option<Self> {
+        match name {
+            "default" | "standard" | "standard_only" => Some(Self::Standard),
+            other => Some(Self::named(other)).filter(|tier| *tier != Self::Standard),
+        }
+    }
+
     /// The tier a request or an answer names; unknown names are the standard tier.
     pub fn named(name: &str) -> Self {
         match name {
@@ -229,6 +239,16 @@ mod tests {
             per_request: Usd::ZERO,
             factor_ppm: 1_000_000,
             version: "test".into(),
+        }
+    }
+
+    #[test]
+    fn what_a_request_does_not_say_the_provider_chooses() {
+        let standard = Some(ServiceTier::Standard);
+        let table =
+            [("default", standard), ("flex", Some(ServiceTier::Flex)), ("auto", None), ("scale", None)];
+        for (name, tier) in table {
+            assert_eq!(ServiceTier::asked(name), tier, "{name}");
         }
     }
 

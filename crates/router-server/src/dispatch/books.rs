@@ -94,7 +94,7 @@ impl Books {
         Self {
             key_tags: key.map(|k| k.tags.clone()).unwrap_or_default(),
             service_tier: tier.map(ServiceTier::named).unwrap_or_default(),
-            tier_asked: (tier != Some("auto")).then(|| tier.map(ServiceTier::named).unwrap_or_default()),
+            tier_asked: tier.and_then(ServiceTier::asked),
             accounts: worker.shared.treasury.accounts(&engine.compiled, payer, &asked.envelope().model),
             answers: asked.envelope().n.max(1),
             waited: asked.body_time,
