@@ -92,10 +92,12 @@ impl<B: Backend> Store<B> {
         let row = tx.one("SELECT id, finished FROM instances WHERE name = $1", &args).await?;
         let mut cells = row.cells();
         let (id, finished) = (cells.int()?, cells.flag()?);
-        let text = "SELECT series, file, byte_offset FROM positions WHERE instance = $1";
-        let rows = tx.rows(text, &[id.into()]).await?;
-        tx.commit().await?;
         let id = InstanceId(id);
+        // Whoever goes on where a dead process was must see its last batch, should that still be on its way to the commit.
+        lock(&mut tx, id, None).await?;
+        let text = "SELECT series, file, byte_offset FROM positions WHERE instance = $1";
+        let rows = tx.rows(text, &[id.0.into()]).await?;
+        tx.commit().await?;
         let mut positions = Vec::new();
         for row in &rows {
             let mut cells = row.cells();
