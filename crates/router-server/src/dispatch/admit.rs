@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use router_core::attempt::{FailureKind, Outcome};
 use router_core::compiled::DeploymentIdx;
-use router_core::failover::{AttemptLimits, AttemptNo, Event, NotAdmitted};
+use router_core::failover::{AttemptLimits, AttemptNo, Event, Failure, NotAdmitted};
 use router_core::health::{Ask, Permit};
 use router_core::money::Usd;
 use router_providers::dialect::ReplyMeta;
@@ -98,7 +98,7 @@ impl Run<'_> {
         let credential = taken.permit.credential();
         let cap = taken.money.cap;
         if self.books.open(attempt, deployment, taken).is_err() {
-            return Performed::End(End::LedgerUnavailable);
+            return self.not_opened(attempt);
         }
         let to = Destination { deployment, simulated: self.engine.compiled.deployment(deployment).simulated };
         let target = self.engine.target(deployment, credential);
@@ -106,6 +106,16 @@ impl Run<'_> {
         let place = if self.live.is_none() { &mut self.live } else { &mut self.rival };
         *place = Some(Live::send(self.worker, attempt, &to, call));
         Performed::Done
+    }
+
+    /// The ledger cannot take the attempt: that ends the request, unless another attempt of it is under way.
+    fn not_opened(&mut self, attempt: AttemptNo) -> Performed {
+        if self.live.is_none() && self.rival.is_none() {
+            return Performed::End(End::LedgerUnavailable);
+        }
+        self.lost(attempt, Usd::ZERO, false);
+        let failure = Failure { kind: FailureKind::Unavailable, retry_after: None, can_go_on: false };
+        Performed::Event(Event::Failed(attempt, failure))
     }
 
     fn call(

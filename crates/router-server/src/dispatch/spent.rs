@@ -52,6 +52,9 @@ impl Spent {
 
     /// Of an attempt that was stopped, or broke off.
     pub(super) fn so_far(live: &mut Live) -> Self {
+        if !live.begun {
+            return Self::Nothing;
+        }
         let seen = live.seen_tokens;
         let (seen_output_tokens, so_far) = match live.stream() {
             Some(stream) => (Some(seen), stream.usage()),
