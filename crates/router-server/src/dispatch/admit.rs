@@ -114,7 +114,8 @@ impl Run<'_> {
             return Performed::End(End::LedgerUnavailable);
         }
         self.lost(attempt, Usd::ZERO, false);
-        let failure = Failure { kind: FailureKind::Unavailable, retry_after: None, can_go_on: false };
+        let failure =
+            Failure { kind: FailureKind::Unavailable, retry_after: None, can_go_on: false, another: None };
         Performed::Event(Event::Failed(attempt, failure))
     }
 
@@ -156,9 +157,11 @@ impl Run<'_> {
             let spent = Spent::so_far(&mut live);
             let outcome = failure.map_or(Outcome::Cancelled, Outcome::Failure);
             return self.books.close(attempt, outcome, spent, None).cost;
-        } else if let Some(admission) = self.admission.take_if(|a| a.attempt == attempt) {
+        }
+        if let Some(admission) = self.admission.take_if(|a| a.attempt == attempt) {
             self.give_back(admission);
         }
+        Usd::ZERO
     }
 
     fn give_back(&self, admission: Admission) {
@@ -178,6 +181,5 @@ impl Drop for Run<'_> {
         if let Some(admission) = self.admission.take() {
             self.give_back(admission);
         }
-        Usd::ZERO
     }
 }

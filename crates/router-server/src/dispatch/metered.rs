@@ -94,12 +94,15 @@ impl Books {
             short if needed => return short,
             Paid::Soon | Paid::No => return Paid::Yes,
         }
-        meter.extend(more);
         open.record.ceiling = open.held.amount();
         // Known to the ledger before it is relied on: what a killed process leaves open is booked at this.
-        let raised = LedgerRecord::Open(open.record.clone());
-        if open.written {
-            self.append(&[raised]);
+        let raised = open.written.then(|| LedgerRecord::Open(open.record.clone()));
+        let known = raised.is_none_or(|raised| self.append(&[raised]));
+        if !known && self.worker.shared.refuse_without_ledger {
+            return if needed { Paid::No } else { Paid::Yes };
+        }
+        if let Some(meter) = self.open.get_mut(at).and_then(|open| open.meter.as_mut()) {
+            meter.extend(more);
         }
         Paid::Yes
     }

@@ -15,7 +15,6 @@ use router_core::compiled::{Deployment, DeploymentIdx};
 use router_core::cost::Dearest;
 use router_core::failover::AttemptNo;
 use router_core::money::Usd;
-use router_core::price::ServiceTier;
 use router_core::record::{PROBE, RequestId, RequestRecord};
 use router_providers::dialect::{ReplyMeta, ScanLimits, client};
 use router_providers::exchange::{Call, Limits, Request};
@@ -147,7 +146,7 @@ impl Probe<'_> {
             return;
         }
         let to = Destination { deployment: self.at, simulated: false };
-        let mut live = Live::send(self.worker, ONLY, &to, self.call(request, credential, books));
+        let mut live = Live::send(self.worker, ONLY, &to, self.call(request, credential));
         let (outcome, spent, retry_after) = tokio::select! {
             end = self.answer(&mut live, books) => end,
             () = told(&mut stop) => (Outcome::Cancelled, Spent::so_far(&mut live), None),
@@ -168,7 +167,7 @@ impl Probe<'_> {
         if unseen && self.deployment.price.as_ref().is_none_or(|price| !price.is_complete()) {
             return None;
         }
-        let dearest = Dearest::of(self.deployment, input, Some(ServiceTier::default()));
+        let dearest = Dearest::of(self.deployment, input, None);
         let ceiling = dearest.ceiling(output);
         let held = match shared.treasury.take(accounts, Ask { wanted: ceiling, least: ceiling }) {
             Taking::Held(held) => held,
@@ -186,7 +185,7 @@ impl Probe<'_> {
         Some(Taken { permit, money })
     }
 
-    fn call(&self, request: Request, credential: usize, books: &Books) -> Call {
+    fn call(&self, request: Request, credential: usize) -> Call {
         let limits = self.engine.compiled.time_limits(&self.deployment.id, self.at);
         // So short an answer is whole when a longer one would have begun.
         let answer = limits.answer.min(limits.first_byte);
@@ -207,7 +206,6 @@ impl Probe<'_> {
                 created: self.worker.shared.clock.now().as_secs(),
                 include_usage: true,
             },
-            cost: Arc::new(books.cost_with(self.at)),
             tag: respond::value(&format!("{}/{}", self.id, ONLY.0)),
             goes_on: None,
         }
