@@ -145,7 +145,7 @@ fn keys_made_by_the_api_count_at_once() {
         ("PATCH", "/conf", r#"{"rpm": 1}"#, 409),
         ("DELETE", "/config:conf", "", 409),
         ("DELETE", "/nobody", "", 404),
-        ("PUT", "", "{}", 404),
+        ("PUT", "", "{}", 405),
     ] {
         let answer = admin(&server, method, path, body);
         assert_eq!(answer.status, expected, "{method} {path} {body}: {}", answer.text());

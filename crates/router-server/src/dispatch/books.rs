@@ -5,7 +5,6 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use router_core::attempt::Outcome;
-use router_core::chat::Usage;
 use router_core::compiled::DeploymentIdx;
 use router_core::cost::DEFAULT_OUTPUT_TOKENS;
 use router_core::failover::{Another, AttemptNo};
@@ -21,7 +20,7 @@ use router_providers::error as upstream;
 use super::admit::Taken;
 use super::metered::OpenAttempt;
 use super::money::Funded;
-use super::spent::{Settled, Spent};
+use super::spent::{Closed, Settled, Spent};
 use crate::engine::Engine;
 use crate::ingress::Asked;
 use crate::telemetry::metrics::RequestDone;
@@ -32,18 +31,7 @@ use crate::worker::Worker;
 static SUCCESS: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("success"));
 static NOTHING: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
 
-/// What an attempt's end comes to.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Closed {
-    /// Tokens booked.
-    pub(super) usage: Usage,
-    /// Cost booked.
-    pub(super) cost: Usd,
-    /// Another credential may take the place of its own, which was refused.
-    pub(super) another: Option<Another>,
-}
-
-/// The same on its way to the spool.
+/// An attempt's end on its way to the spool.
 struct Ended {
     record: CloseRecord,
     /// It belongs there: an attempt whose `open` could not be written has no `close` either.

@@ -2,6 +2,7 @@
 
 use router_core::attempt::FailureKind;
 use router_core::chat::Usage;
+use router_core::failover::Another;
 use router_core::money::Usd;
 use router_core::price::{PriceList, ServiceTier};
 use router_providers::exchange::{Fault, JsonReply};
@@ -109,6 +110,17 @@ pub(super) struct Settled {
     pub(super) cost: Usd,
     /// Nobody said so.
     pub(super) estimated: bool,
+}
+
+/// What an attempt's end comes to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Closed {
+    /// Tokens booked.
+    pub(super) usage: Usage,
+    /// Cost booked.
+    pub(super) cost: Usd,
+    /// Another credential may take the place of its own, which was refused.
+    pub(super) another: Option<Another>,
 }
 
 /// Of an answer whose tokens nobody counted, about so many bytes are one token (English prose; ANCHORS section 5 has the
