@@ -36,7 +36,7 @@ fn cases() -> Vec<(Value, &'static str, &'static str)> {
         (
             json!({ "providers": { "local": { "api_key": "${ROUTER_TESTS_NOT_SET}", "required": true } } }),
             "providers.local",
-            "required",
+            "required, and is off: environment variable ROUTER_TESTS_NOT_SET is not set",
         ),
         (json!({ "srver": {} }), "srver", "server"),
         (json!({ "server": { "lissten": "127.0.0.1:0" } }), "server.lissten", "listen"),

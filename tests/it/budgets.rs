@@ -134,6 +134,22 @@ fn what_a_dishonest_upstream_charges_too_much_is_reported_exactly() {
     assert!(spent <= DOLLAR + excess && spent > DOLLAR, "{}", usd(spent));
 }
 
+/// Members of which nothing is known here go upstream as they are, and may be read by the model.
+#[test]
+fn what_is_passed_through_unread_is_held_for() {
+    const UNREAD: usize = 50_000;
+    let places = [place(5)];
+    let server = Server::start(one_dollar(&places));
+    let thought = "y".repeat(UNREAD);
+    let messages = json!([{ "role": "assistant", "content": "a", "reasoning_content": thought }, { "role": "user", "content": "go on" }]);
+    let answer = ask(json!({ "messages": messages, "max_tokens": 5 })).send(server.data());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let row = &server.stop().rows().attempts[0];
+    // A micro-USD per million tokens is a thousandth of a nano-USD per token.
+    let least = UNREAD as i64 * i64::from(PRICE.input) / 1_000;
+    assert!(row.ceiling_nanousd >= least, "{row:?}");
+}
+
 #[test]
 fn a_cap_is_set_and_said_and_what_cannot_be_paid_is_refused() {
     let places = [place(10)];

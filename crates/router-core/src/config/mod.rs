@@ -17,5 +17,5 @@ pub use checked::{
 };
 pub use file::File;
 pub use parse::{parse, parse_catalog};
-pub use problem::{Note, NoteKind, Problem};
+pub use problem::{Note, NoteKind, Problem, REQUIRED};
 pub use secret::Secret;

@@ -382,7 +382,24 @@ fn a_limit_names_what_somebody_bears() {
         checked.compiled.knows_provider("Zeta") && !checked.compiled.knows_provider("zet"),
         "known, though off"
     );
-    assert!(checked.compiled.is_of(checked.compiled.deployments.first().unwrap(), "ACME"));
+    let first = checked.compiled.deployments.first().unwrap();
+    assert!(checked.compiled.is_of(first, "ACME") && checked.compiled.admits(first, "ACME"));
+    // Two at one host: a limit to the one that bears the host's name is none to the other.
+    let both = r#"{"providers": {"acme": {"api_key": "k"}, "acme-eu": {"host": "acme", "api_key": "k"}}}"#;
+    let checked = good(&with(both));
+    let eu = checked.compiled.deployments.iter().find(|d| &*d.provider == "acme-eu").unwrap();
+    assert!(checked.compiled.is_of(eu, "acme") && !checked.compiled.admits(eu, "acme"));
+    assert!(checked.compiled.admits(eu, "acme-eu"));
+}
+
+#[test]
+fn the_hash_says_nothing_of_a_password() {
+    let hash = |url: &str| {
+        let config = with(&format!(r#"{{"ledger": {{"url": "{url}"}}}}"#));
+        good(&config).compiled.config_hash.to_string()
+    };
+    assert_eq!(hash("postgres://u:one@h/d"), hash("postgres://u:two@h/d?password=x"));
+    assert_ne!(hash("postgres://u:one@h/d"), hash("postgres://u:one@other/d"));
 }
 
 #[test]

@@ -143,7 +143,7 @@ impl<'a> Fences<'a> {
         if fence.models.as_ref().is_some_and(|models| !models.contains(idx)) {
             return Some(Limit::Models(fence.of));
         }
-        let outside = !fence.providers.is_empty() && !self.is_of_any(deployment, fence.providers);
+        let outside = !fence.providers.is_empty() && !self.is_admitted(deployment, fence.providers);
         outside.then_some(Limit::Providers(fence.of))
     }
 
@@ -151,11 +151,11 @@ impl<'a> Fences<'a> {
     fn by_wish(&self, deployment: &Deployment) -> Option<Limit> {
         let wishes = self.wishes;
         for (limit, names) in [(Limit::Only, &*wishes.only), (Limit::Order, wishes.order_as_limit())] {
-            if !names.is_empty() && !self.is_of_any(deployment, names) {
+            if !names.is_empty() && !self.is_admitted(deployment, names) {
                 return Some(limit);
             }
         }
-        if self.is_of_any(deployment, &wishes.ignore) {
+        if wishes.ignore.iter().any(|name| self.compiled.is_of(deployment, name)) {
             return Some(Limit::Ignore);
         }
         let provider = self.compiled.providers.get(usize::from(deployment.provider_idx));
@@ -163,8 +163,8 @@ impl<'a> Fences<'a> {
         (wishes.data_collection == Some(DataCollection::Deny) && collects).then_some(Limit::DataCollection)
     }
 
-    fn is_of_any(&self, deployment: &Deployment, names: &[String]) -> bool {
-        names.iter().any(|name| self.compiled.is_of(deployment, name))
+    fn is_admitted(&self, deployment: &Deployment, names: &[String]) -> bool {
+        names.iter().any(|name| self.compiled.admits(deployment, name))
     }
 
     /// The place of a deployment's provider in the order wished for; those outside it come last.

@@ -104,7 +104,7 @@ pub(super) fn held(compiled: &Compiled, name: &str) -> Option<SmallVec<[Deployme
     };
     let models = of(&|deployment| *deployment.model == *name);
     if models.is_empty() && compiled.tier_named(name).is_none() {
-        return Some(of(&|deployment| compiled.is_of(deployment, name)));
+        return Some(of(&|deployment| compiled.admits(deployment, name)));
     }
     Some(models)
 }

@@ -146,11 +146,21 @@ fn load_with(source: &Source, sources: &dyn Sources) -> Result<Loaded, Unusable>
     }
     let file = config::parse(&value).map_err(&unusable)?;
     let catalog = catalog().map_err(one)?;
-    let mut checked = config::check(&file, &catalog, &known()).map_err(unusable)?;
-    // The check saw that a key has no value; only here is it known which variable would have given it one.
+    // The check sees that a key has no value; only here is it known which variable would have given it one.
+    let gap_below = |path: &str| {
+        let own = format!("{path}.");
+        gaps.keys.iter().find(|gap| gap.path.starts_with(&own))
+    };
+    let mut checked = config::check(&file, &catalog, &known()).map_err(|mut problems| {
+        for problem in problems.iter_mut().filter(|problem| problem.text.starts_with(config::REQUIRED)) {
+            if let Some(gap) = gap_below(&problem.path) {
+                problem.text = format!("{}, and is off: {}", config::REQUIRED, gap.message);
+            }
+        }
+        unusable(problems)
+    })?;
     for note in checked.notes.iter_mut().filter(|note| note.kind == NoteKind::ProviderOff) {
-        let own = format!("{}.", note.path);
-        if let Some(gap) = gaps.keys.iter().find(|gap| gap.path.starts_with(&own)) {
+        if let Some(gap) = gap_below(&note.path) {
             note.text = format!("is off: {}", gap.message);
         }
     }

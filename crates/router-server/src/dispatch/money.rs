@@ -114,9 +114,11 @@ impl Run<'_> {
             .stats
             .bound(u64::from(envelope.turns), u64::from(envelope.tools))
             .saturating_add(u64::from(envelope.images).saturating_mul(IMAGE_TOKENS_BOUND));
-        if envelope.needs.contains(Capabilities::JSON_SCHEMA) {
-            // The schema of the answer is shown to the model, and is not among the texts.
-            input = input.saturating_add(envelope.body.len() as u64);
+        // Whatever else of the body reaches the model as text (a schema of the answer, earlier reasoning, what is unknown
+        // here and passed through) is not longer than what is left of it; of media, the bytes are not text.
+        let untold = (envelope.body.len() as u64).saturating_sub(envelope.stats.bytes);
+        if envelope.images == 0 || envelope.needs.contains(Capabilities::JSON_SCHEMA) {
+            input = input.saturating_add(untold);
         }
         if envelope.needs.intersects(Capabilities::PDF | Capabilities::AUDIO_IN | Capabilities::VIDEO_IN) {
             input = deployment.max_input_tokens.unwrap_or(UNKNOWN_INPUT).max(input);

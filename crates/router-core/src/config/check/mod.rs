@@ -84,7 +84,7 @@ pub fn check(file: &File, catalog: &Catalog, known: &Known) -> Result<Checked, V
     };
     let reads = rules.iter().map(|rule| rule.reads).fold(SELECTION_READS, AttributeSet::union);
     let compiled = Compiled {
-        config_hash: hash(file).into(),
+        config_hash: hash(&without_password(file)).into(),
         catalog_hash: hash(catalog).into(),
         providers: fleet.providers,
         provider_names: fleet.provider_names,
@@ -228,6 +228,17 @@ fn reliability(file: &File, report: &mut Report) -> Reliability {
         rescue: file.reliability.rescue.enabled,
         hedging: hedging.enabled.then_some(HedgePolicy { max_extra_cost_ppm }),
     }
+}
+
+/// The file without what the ledger's URL says of credentials: its hash is shown to whoever asks.
+fn without_password(file: &File) -> File {
+    let mut shown = file.clone();
+    let url = shown.ledger.url.split('?').next().unwrap_or_default();
+    if let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| scheme.starts_with("postgres")) {
+        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+        shown.ledger.url = format!("{scheme}://{host}");
+    }
+    shown
 }
 
 /// The first 16 hex digits of the SHA-256 of a value's JSON. Members come in a fixed order and secrets redacted, so

@@ -4,7 +4,7 @@ use crate::chat::DialectId;
 use crate::compiled::DataCollection;
 use crate::config::check::{Ground, Report};
 use crate::config::file::{self, Faults};
-use crate::config::{Credential, KnownHost, NoteKind, SimulatedSettings};
+use crate::config::{Credential, KnownHost, NoteKind, REQUIRED, SimulatedSettings};
 use crate::price::Rates;
 
 /// A provider as resolved.
@@ -66,7 +66,7 @@ fn one(name: &str, written: &file::Provider, ground: &Ground<'_>, report: &mut R
     let off = off(written, host, &credentials);
     if let Some(why) = off.filter(|_| simulated.is_none()) {
         if written.required {
-            report.problem(&path, format!("is required, and is off: {why}"));
+            report.problem(&path, format!("{REQUIRED}, and is off: {why}"));
         } else {
             report.note(NoteKind::ProviderOff, &path, format!("is off: {why}"));
         }
