@@ -370,9 +370,8 @@ impl Compiled {
     /// Whether a limit to this provider lets a deployment answer: as [`Compiled::is_of`], but a name that a provider of the
     /// configuration has for itself means that one alone, not others at the same host.
     pub fn admits(&self, deployment: &Deployment, provider: &str) -> bool {
-        let own = deployment.provider.eq_ignore_ascii_case(provider);
-        let borne = || self.providers.iter().any(|known| known.name.eq_ignore_ascii_case(provider));
-        own || (!borne() && self.is_of(deployment, provider))
+        let borne = self.providers.iter().any(|known| known.name.eq_ignore_ascii_case(provider));
+        deployment.provider.eq_ignore_ascii_case(provider) || (!borne && self.is_of(deployment, provider))
     }
 
     /// Time limits of a request for a model (as in [`Compiled::models`], if it is one) on a deployment.
