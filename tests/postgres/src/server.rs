@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -32,6 +33,23 @@ pub(crate) struct Server {
     shell: Option<Child>,
 }
 
+/// A port that is free and stays so while the server is stopped: none of those that systems hand out by themselves, the
+/// lowest of which is 32,768 on Linux.
+fn free_port() -> Result<u16> {
+    const FROM: u32 = 20_000;
+    const PORTS: u32 = 12_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(97);
+    for _ in 0..PORTS {
+        let at = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS;
+        let port = u16::try_from(FROM + at)?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port is free")
+}
+
 impl Server {
     pub(crate) fn start() -> Result<Self> {
         let programs = programs()?;
@@ -41,8 +59,8 @@ impl Server {
         if let Some((uid, gid)) = user {
             chown(dir.path(), Some(uid), Some(gid)).context("cannot hand its directory to another user")?;
         }
-        // Free now; that somebody else takes it before the server does is said by the server.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        // That somebody else takes it before the server does is said by the server.
+        let port = free_port()?;
         let mut server = Self { dir, programs, port, user, shell: None };
         let data = server.data();
         let made = server
