@@ -106,7 +106,8 @@ fn everything_down_is_no_storm_and_ends_with_the_outage() {
         body,
     );
     let script = async {
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        let each = clients as usize;
+        swarm::eventually("every client has asked", || calls() >= each).await;
         set(100);
         tokio::time::sleep(settle).await;
         let (from, before, memory) = (Instant::now(), calls(), process.memory_kib());
@@ -114,7 +115,8 @@ fn everything_down_is_no_storm_and_ends_with_the_outage() {
         let (made, grown) = (calls() - before, process.memory_kib());
         set(0);
         let back = Instant::now();
-        tokio::time::sleep(Duration::from_secs(8)).await;
+        let known = calls();
+        swarm::eventually("all have asked again", || calls() >= known + 2 * each).await;
         over.store(true, Ordering::Relaxed);
         (from, back, made, memory.zip(grown))
     };

@@ -77,6 +77,18 @@ pub fn block_on<T>(all: impl Future<Output = T>) -> T {
     runtime.expect("a runtime").block_on(all)
 }
 
+/// As [`crate::eventually`], beside other work of the same thread.
+///
+/// # Panics
+/// With `what`, when it does not come within a minute.
+pub async fn eventually(what: &str, mut look: impl FnMut() -> bool) {
+    let end = Instant::now() + crate::PATIENCE;
+    while !look() {
+        assert!(Instant::now() < end, "never came to hold: {what}");
+        tokio::time::sleep(crate::LOOK_EVERY).await;
+    }
+}
+
 /// So many requests per second for so many whole seconds, whatever becomes of the earlier ones; waits for all of them.
 ///
 /// # Panics

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use router_core::attempt::{FailureKind, Outcome};
 use router_core::compiled::{BreakerPolicy, DeploymentIdx, Limits, RetryPolicy, TimeLimits};
+use router_core::config::file::{Breaker, Retries};
 use router_core::failover::{
     Action, AttemptNo, CallTerms, Event, Failover, FailoverInput, Failure, Finish, NotAdmitted, RetryBudget,
     Seen,
@@ -80,29 +81,11 @@ struct World<'a> {
 }
 
 fn retry_policy() -> RetryPolicy {
-    let backoff_base = Duration::from_millis(250);
-    RetryPolicy {
-        budget_percent: 20,
-        per_sec: 10,
-        attempts: 3,
-        backoff_base,
-        backoff_cap: Duration::from_secs(8),
-    }
+    RetryPolicy::from(&Retries::default())
 }
 
 fn policy() -> BreakerPolicy {
-    let secs = Duration::from_secs;
-    BreakerPolicy {
-        enabled: true,
-        window: secs(300),
-        error_rate: 0.05,
-        min_requests: 20,
-        min_failures: 5,
-        consecutive: 5,
-        cooldown: secs(30),
-        max_cooldown: secs(600),
-        ramp_step: secs(10),
-    }
+    BreakerPolicy::from(&Breaker::default())
 }
 
 /// One run to its end.

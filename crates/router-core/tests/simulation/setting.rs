@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use router_core::attempt::FailureKind;
 use router_core::compiled::{BreakerPolicy, DeploymentIdx, RetryPolicy};
+use router_core::config::file::{Breaker, Retries};
 use router_core::money::Usd;
 use router_core::time::Timestamp;
 
@@ -14,27 +15,11 @@ pub(crate) fn secs(secs: u64) -> Duration {
 }
 
 pub(crate) fn retry_policy() -> RetryPolicy {
-    RetryPolicy {
-        budget_percent: 20,
-        per_sec: 10,
-        attempts: 3,
-        backoff_base: Duration::from_millis(250),
-        backoff_cap: secs(8),
-    }
+    RetryPolicy::from(&Retries::default())
 }
 
 pub(crate) fn breaker_policy() -> BreakerPolicy {
-    BreakerPolicy {
-        enabled: true,
-        window: secs(300),
-        error_rate: 0.05,
-        min_requests: 20,
-        min_failures: 5,
-        consecutive: 5,
-        cooldown: secs(30),
-        max_cooldown: secs(600),
-        ramp_step: secs(10),
-    }
+    BreakerPolicy::from(&Breaker::default())
 }
 
 /// A request to come.

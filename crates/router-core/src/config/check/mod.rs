@@ -20,7 +20,7 @@ use crate::attributes::AttributeSet;
 use crate::catalog::Catalog;
 use crate::compiled::{BreakerPolicy, Compiled, HedgePolicy, Reliability, RetryPolicy, Selection, Tier};
 use crate::config::check::names::Names;
-use crate::config::{Checked, File, Known, Note, NoteKind, Problem};
+use crate::config::{Checked, File, Known, Note, NoteKind, Problem, file};
 
 /// What was found so far.
 #[derive(Debug, Default)]
@@ -169,6 +169,34 @@ fn share(value: f64, path: &str, report: &mut Report) {
     }
 }
 
+impl From<&file::Retries> for RetryPolicy {
+    fn from(retries: &file::Retries) -> Self {
+        Self {
+            budget_percent: retries.budget_percent,
+            per_sec: retries.per_sec,
+            attempts: retries.attempts,
+            backoff_base: Duration::from_millis(retries.backoff_base_ms),
+            backoff_cap: Duration::from_millis(retries.backoff_cap_ms),
+        }
+    }
+}
+
+impl From<&file::Breaker> for BreakerPolicy {
+    fn from(breaker: &file::Breaker) -> Self {
+        Self {
+            enabled: breaker.enabled,
+            window: Duration::from_secs(breaker.window_secs),
+            error_rate: breaker.error_rate,
+            min_requests: breaker.min_requests,
+            min_failures: breaker.min_failures,
+            consecutive: breaker.consecutive,
+            cooldown: Duration::from_secs(breaker.cooldown_secs),
+            max_cooldown: Duration::from_secs(breaker.max_cooldown_secs),
+            ramp_step: Duration::from_secs(breaker.ramp_step_secs),
+        }
+    }
+}
+
 fn reliability(file: &File, report: &mut Report) -> Reliability {
     let (breaker, retries) = (&file.reliability.breaker, &file.reliability.retries);
     let (limits, probe) = (&file.reliability.time_limits, &file.reliability.probe);
@@ -206,24 +234,8 @@ fn reliability(file: &File, report: &mut Report) -> Reliability {
     let max_extra_cost_ppm = (hedging.max_extra_cost_percent * 1e4).round() as u32;
     Reliability {
         deadline: Duration::from_millis(limits.deadline_ms),
-        retries: RetryPolicy {
-            budget_percent: retries.budget_percent,
-            per_sec: retries.per_sec,
-            attempts: retries.attempts,
-            backoff_base: Duration::from_millis(retries.backoff_base_ms),
-            backoff_cap: Duration::from_millis(retries.backoff_cap_ms),
-        },
-        breaker: BreakerPolicy {
-            enabled: breaker.enabled,
-            window: Duration::from_secs(breaker.window_secs),
-            error_rate: breaker.error_rate,
-            min_requests: breaker.min_requests,
-            min_failures: breaker.min_failures,
-            consecutive: breaker.consecutive,
-            cooldown: Duration::from_secs(breaker.cooldown_secs),
-            max_cooldown: Duration::from_secs(breaker.max_cooldown_secs),
-            ramp_step: Duration::from_secs(breaker.ramp_step_secs),
-        },
+        retries: retries.into(),
+        breaker: breaker.into(),
         probe: probe.enabled.then(|| Duration::from_secs(probe.interval_secs)),
         rescue: file.reliability.rescue.enabled,
         hedging: hedging.enabled.then_some(HedgePolicy { max_extra_cost_ppm }),
